@@ -1,0 +1,23 @@
+"""python -m bench NAME [--json]"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from bench.measure import as_json, as_table
+
+NAMES = ("noop", "tiny", "flights", "waiting")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Headgate beside a reference.")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--json", action="store_true", help="print one object instead of a table")
+    arguments = parser.parse_args()
+    figures = importlib.import_module(f"bench.{arguments.name}").run()
+    print((as_json if arguments.json else as_table)(arguments.name, figures))
+
+
+if __name__ == "__main__":
+    main()

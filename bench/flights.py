@@ -1,0 +1,75 @@
+"""The flights year from landed files: `headgate backfill` beside a hand-written script that keeps no state."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import polars as pl
+
+from bench.headgate_side import HEADGATE
+from bench.measure import Figure, Figures, by_turns
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "flights"
+SCRIPT = Path(__file__).with_name("flights_script.py")
+DATASETS = (
+    "flights",
+    "weather",
+    "flights_weather",
+    "carrier_delays",
+    "carrier_delays_monthly",
+    "origin_trend",
+    "airlines",
+    "airports",
+)
+
+
+class Sides:
+    """Both sides, on the same landed files; each time from nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = folder / "project"
+        self.out = folder / "out"
+        self.project.mkdir()
+        for name in ("pipeline.py", "headgate.toml"):
+            shutil.copy(EXAMPLE / name, self.project)
+        self.landing = self.project / "landing"
+        _timed(sys.executable, EXAMPLE / "land.py", self.landing)
+
+    def headgate_s(self) -> float:
+        for name in (".headgate", "data"):
+            shutil.rmtree(self.project / name, ignore_errors=True)
+        return _timed(HEADGATE, "-C", self.project, "backfill", "--yes", "--reason", "benchmark")
+
+    def script_s(self) -> float:
+        shutil.rmtree(self.out, ignore_errors=True)
+        return _timed(sys.executable, SCRIPT, self.landing, self.out)
+
+    def check(self) -> None:
+        """Refuse to compare sides that did not make the same rows."""
+        for dataset in DATASETS:
+            ours, theirs = (
+                pl.scan_parquet(folder / dataset / "**" / "*.parquet").select(pl.len()).collect().item()
+                for folder in (self.project / "data", self.out)
+            )
+            if ours != theirs:
+                raise SystemExit(f"{dataset}: Headgate made {ours} rows, the script {theirs}")
+
+
+def _timed(*command: str | Path) -> float:
+    started = perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return perf_counter() - started
+
+
+def run() -> Figures:
+    with tempfile.TemporaryDirectory() as folder:
+        sides = Sides(Path(folder))
+        headgate, script = by_turns(5, sides.headgate_s, sides.script_s)
+        sides.check()
+    meaning = f"headgate backfill, whole process ({headgate:.2f} s), by bench/flights_script.py ({script:.2f} s)"
+    return {"ratio_to_script": Figure(headgate / script, meaning, "at most 1.3")}

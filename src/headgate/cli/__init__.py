@@ -1,0 +1,1 @@
+"""The command line: one file per command. Renders what the views say and decides nothing."""

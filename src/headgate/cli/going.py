@@ -1,0 +1,115 @@
+"""A run from its start to its last word: what backfill, resume and retry have in common."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from headgate.cli import options
+from headgate.cli.screen import screen
+from headgate.cli.text import STATE_COLORS, counted, duration, plain, print_json, problems_text, table
+from headgate.model.run import RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from headgate.drivers.progress import Progress, RunSummary
+    from headgate.views.summary import Summary
+
+    Go = Callable[[Callable[[str], None], Callable[[Progress], None]], RunSummary]
+
+INTERRUPTED = 130
+SHOWN_FAILURES = 5
+
+_NEXT = {RunState.FAILED: "retry", RunState.CANCELLED: "retry", RunState.INTERRUPTED: "resume"}
+_EXIT = {RunState.SUCCEEDED: 0, RunState.INTERRUPTED: INTERRUPTED}
+
+
+def run(go: Go, *, as_json: bool) -> int:
+    """Let a run go to its end, show it, and return the exit code.
+
+    Args:
+        go: Drives it; gets what to call when it has an id, and with its progress.
+        as_json: Whether to print the summary as JSON.
+    """
+    from headgate.views.summary import summarize
+
+    known: list[str] = []
+    try:
+        with screen() as shown:
+
+            def on_start(run_id: str) -> None:
+                known.append(run_id)
+                with suppress(OSError):
+                    shown.start(run_id)
+
+            def on_progress(progress: Progress) -> None:
+                # A terminal that is gone is no reason to stop.
+                with suppress(OSError):
+                    shown.show(progress)
+
+            summary = summarize(go(on_start, on_progress))
+    except KeyboardInterrupt:
+        following = f"; next: {options.invocation('resume', known[0])}" if known else ""
+        click.echo(f"stopped{following}", err=True)
+        return INTERRUPTED
+    print_json(summary) if as_json else click.echo(summary_text(summary))
+    state = summary.run.state if summary.run else RunState.SUCCEEDED
+    return _EXIT.get(state, 1)
+
+
+def take_up(root: Path, text: str, *, retry: bool, reason: str, as_json: bool) -> int:
+    """Resume or retry the run that a text names; return the exit code."""
+    from headgate.drivers.session import Session
+    from headgate.views.reading import named_run
+
+    session = Session(root)
+    try:
+        found = named_run(session.store, text)
+        return run(
+            lambda on_start, on_progress: session.go_on(
+                found.id, retry=retry, reason=reason, on_start=on_start, on_progress=on_progress
+            ),
+            as_json=as_json,
+        )
+    finally:
+        session.close()
+
+
+def summary_text(summary: Summary) -> str:
+    """Return how a run ended, and what to do next."""
+    ended = summary.run
+    if ended is None:
+        return "nothing to do"
+    total = sum(part.total for part in summary.datasets)
+    state = click.style(ended.state, fg=STATE_COLORS[ended.state])
+    elapsed = duration(summary.elapsed_s)
+    lines = [f"run {ended.id} {state}: {counted(total, 'partition')} in {elapsed}", "", _counts_text(summary)]
+    if summary.failures:
+        lines += ["", click.style("failed", fg="red")]
+    for failure in summary.failures[:SHOWN_FAILURES]:
+        lines.append(f"  {failure.dataset}/{failure.key} ({failure.error_class}) {plain(failure.message)}")
+        if failure.hint:
+            lines.append(f"    hint: {plain(failure.hint)}")
+    more = sum(part.failed for part in summary.datasets) - SHOWN_FAILURES
+    if more > 0:
+        lines.append(f"  ... and {more:,} more: {options.invocation('status', ended.id)}")
+    if summary.problems:
+        lines += ["", click.style("could not be built", fg="red"), problems_text(summary.problems)]
+    if ended.state in _NEXT:
+        lines += ["", f"next: {options.invocation(_NEXT[ended.state], ended.id)}"]
+    return "\n".join(lines)
+
+
+def _counts_text(summary: Summary) -> str:
+    """Return the tasks of each dataset by how they ended; columns of nothing but zeros are left out."""
+    columns = ("published", "unchanged", "skipped", "failed", "blocked", "cancelled", "left")
+    shown = [name for name in columns if any(getattr(part, name) for part in summary.datasets)]
+    rows = [
+        (part.name, *(f"{count:,}" if (count := getattr(part, name)) else "-" for name in shown))
+        for part in summary.datasets
+    ]
+    return table(("dataset", *shown), rows, right=frozenset(range(1, len(shown) + 1)))

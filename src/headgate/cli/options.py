@@ -1,0 +1,55 @@
+"""What several commands have in common on their command line."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from headgate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+
+def _given(_context: click.Context, option: click.Parameter, reason: str) -> str:
+    if option.required and not reason.strip():
+        raise UsageError("--reason is empty", hint="Say why: it is kept in the journal.")
+    return reason.strip()
+
+
+def reason(*, required: bool) -> Callable[[_Command], _Command]:
+    """Return the option that says why something is done."""
+    return click.option(
+        "--reason",
+        required=required,
+        default=None if required else "",
+        metavar="TEXT",
+        callback=_given,
+        help="Why; kept in the journal.",
+    )
+
+
+def request(command: _Command) -> _Command:
+    """Add what selects partitions: datasets, a range of time, and whether to rebuild everything."""
+    for option in (
+        click.option("--all", "forced", is_flag=True, help="Rebuild what is up to date, too."),
+        click.option("--end", metavar="DATE", help="Up to this date or datetime, exclusive."),
+        click.option("--start", metavar="DATE", help="From this date or datetime."),
+        click.argument("select", nargs=-1),
+    ):
+        command = option(command)
+    return command
+
+
+def invocation(*words: str) -> str:
+    """Return the command line that calls another command on the same project."""
+    root = click.get_current_context().find_object(Path)
+    folder = () if root is None or root == Path() else ("-C", str(root))
+    return shlex.join(["headgate", *folder, *words])

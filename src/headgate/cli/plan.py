@@ -1,0 +1,84 @@
+"""headgate plan: what would be built, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from headgate.cli import options
+from headgate.cli.text import counted, keys, print_json, problems_text, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headgate.views.plan import PlanView
+
+SHOWN_RANGES = 4
+
+
+@click.command("plan")
+@options.request
+@click.option("--keys", "with_keys", is_flag=True, help="List every partition.")
+@options.as_json
+@click.pass_obj
+def command(
+    root: Path,
+    *,
+    select: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    forced: bool,
+    with_keys: bool,
+    as_json: bool,
+) -> None:
+    """Show what a backfill would build, in which order and why. Changes nothing.
+
+    SELECT names datasets: NAME, +NAME (and what it is made from), NAME+ (and what is made from it), 2+NAME (two
+    steps); none means all of them.
+    """
+    from headgate.drivers.session import Session
+    from headgate.model.plan import Request
+    from headgate.views.plan import plan_view
+
+    session = Session(root)
+    try:
+        world, plan = session.plan(Request(select, start, end, forced))
+    finally:
+        session.close()
+    view = plan_view(plan, world.snapshot, with_keys=with_keys)
+    print_json(view) if as_json else click.echo(plan_text(view))
+
+
+def plan_text(plan: PlanView) -> str:
+    """Return a plan as people read it."""
+    if not plan.partitions:
+        return nothing_text(plan)
+    up_to_date = plan.considered - plan.partitions
+    rest = f"; {up_to_date:,} of {plan.considered:,} are up to date" if up_to_date else ""
+    lines = [f"{counted(plan.partitions, 'partition')} to build{rest}", ""]
+    rows = []
+    for part in plan.datasets:
+        for reason in part.reasons:
+            ranges = [keys(r.first, r.last, r.count) for r in reason.ranges[:SHOWN_RANGES]]
+            if len(reason.ranges) > SHOWN_RANGES:
+                ranges.append(f"and {counted(len(reason.ranges) - SHOWN_RANGES, 'more range')}")
+            first = part.name if reason is part.reasons[0] else ""
+            if reason.keys is None:
+                rows.append((first, f"{reason.count:,}", reason.text, ", ".join(ranges)))
+            else:
+                rows.append((first, f"{reason.count:,}", reason.text, ""))
+                rows += [("", "", "", key) for key in reason.keys]
+    lines.append(table(("dataset", "build", "why", "partitions"), rows, right=frozenset({1})))
+    if plan.blocked:
+        lines += ["", f"{counted(plan.blocked, 'partition')} of them cannot be built as things are:"]
+        lines.append(problems_text(plan.problems))
+    return "\n".join(lines)
+
+
+def nothing_text(plan: PlanView) -> str:
+    """Return that there is nothing to do, and why."""
+    if not plan.considered:
+        return "nothing to do: no partition is in this range"
+    which = "the only partition is" if plan.considered == 1 else f"all {plan.considered:,} partitions are"
+    return f"nothing to do: {which} up to date"

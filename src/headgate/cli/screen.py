@@ -1,0 +1,152 @@
+"""What a run shows of itself while it goes, on stderr: a live picture on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from headgate.cli.text import counted, duration
+from headgate.model.run import TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+    from rich.live import Live
+
+    from headgate.drivers.progress import DatasetProgress, Progress
+
+LINE_EVERY_S = 5.0
+BAR_COLUMNS = 24
+
+DRAINING = "draining: what runs ends, nothing more starts; Ctrl-C again stops now"
+
+
+class Screen(Protocol):
+    """Shows a run that goes on."""
+
+    def start(self, run: str) -> None:
+        """Show that a run has begun."""
+        ...
+
+    def show(self, progress: Progress) -> None:
+        """Show how far it is."""
+        ...
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    """Open the screen that fits where stderr goes."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+        yield Picture(live)
+
+
+class Lines:
+    """A line every few seconds, for logs."""
+
+    def __init__(self) -> None:
+        self._shown_s = time.monotonic()
+        self._draining = False
+
+    def start(self, run: str) -> None:
+        """Show that a run has begun."""
+        click.echo(f"run {run}", err=True)
+
+    def show(self, progress: Progress) -> None:
+        """Show how far it is, if the last line is old enough."""
+        if progress.draining and not self._draining:
+            self._draining = True
+            click.echo(DRAINING, err=True)
+        now_s = time.monotonic()
+        if now_s - self._shown_s >= LINE_EVERY_S:
+            self._shown_s = now_s
+            click.echo(line(progress), err=True)
+
+
+class Picture:
+    """A table that stays in its place and is gone when the run has ended."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._run = ""
+
+    def start(self, run: str) -> None:
+        """Show that a run has begun."""
+        self._run = run
+
+    def show(self, progress: Progress) -> None:
+        """Show how far it is."""
+        self._live.update(picture(self._run, progress), refresh=True)
+
+
+def line(progress: Progress) -> str:
+    """Return how far a run is, as one line."""
+    done, total, running, failed = _totals(progress)
+    parts = [f"{done:,} of {counted(total, 'partition')}", f"{running:,} running"]
+    if failed:
+        parts.append(f"{failed:,} failed")
+    return ", ".join([*parts, *_pace(progress)])
+
+
+def picture(run: str, progress: Progress) -> RenderableType:
+    """Return how far a run is, dataset by dataset."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(width=BAR_COLUMNS)
+    for _ in range(3):
+        grid.add_column(justify="right", no_wrap=True)
+    for part in progress.datasets:
+        done, total, running, failed = _counts(part)
+        grid.add_row(
+            Text(f"  {part.name}"),
+            ProgressBar(total=total, completed=done, width=BAR_COLUMNS),
+            Text(f"{done:,}/{total:,}"),
+            Text(f"{running:,} running" if running else "", style="cyan"),
+            Text(f"{failed:,} failed" if failed else "", style="red"),
+        )
+    done, total, running, failed = _totals(progress)
+    head = Text.assemble("run ", (run, "bold"))
+    foot = Text(f"  {done:,} of {counted(total, 'partition')}")
+    if failed:
+        foot.append(f", {failed:,} failed", style="red")
+    foot.append("".join(f", {part}" for part in _pace(progress)))
+    rest = [Text(DRAINING, style="yellow")] if progress.draining else []
+    return Group(head, grid, foot, *rest)
+
+
+def _pace(progress: Progress) -> list[str]:
+    left_s = progress.left_s
+    if left_s is None:
+        return []
+    return [f"{progress.rate_per_s:,.0f}/s" if progress.rate_per_s >= 10 else f"{progress.rate_per_s:.1f}/s"] + (
+        [f"{duration(left_s)} left"] if progress.left else []
+    )
+
+
+def _counts(part: DatasetProgress) -> tuple[int, int, int, int]:
+    """Return done, total, running and failed tasks; blocked ones count as failed."""
+    tasks = part.tasks
+    done = tasks.get(TaskState.SUCCEEDED, 0) + tasks.get(TaskState.SKIPPED, 0)
+    failed = tasks.get(TaskState.FAILED, 0) + tasks.get(TaskState.BLOCKED, 0)
+    return done, part.total, tasks.get(TaskState.RUNNING, 0), failed
+
+
+def _totals(progress: Progress) -> tuple[int, int, int, int]:
+    counts = [_counts(part) for part in progress.datasets]
+    done, total, running, failed = (sum(column) for column in zip(*counts, strict=True))
+    return done, total, running, failed

@@ -1,0 +1,131 @@
+"""How values look as text. Light: `headgate status` needs no more than this."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from headgate.model.plan import Problem
+
+STATE_COLORS = {
+    "succeeded": "green",
+    "running": "cyan",
+    "interrupted": "yellow",
+    "failed": "red",
+    "cancelled": "magenta",
+}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def print_json(value: object) -> None:
+    """Print a value on stdout as one JSON document; dataclasses become objects."""
+    import dataclasses
+
+    def unfolded(item: object) -> Any:
+        if dataclasses.is_dataclass(item) and not isinstance(item, type):
+            return {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+        raise TypeError(f"{type(item).__name__} has no JSON")
+
+    click.echo(json.dumps(value, default=unfolded, indent=2))
+
+
+def plain(text: str) -> str:
+    """Return text that cannot move the cursor or colour the terminal, on one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def width(text: str) -> int:
+    """Return how many columns a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in {"W", "F"} else 1 for c in text
+    )
+
+
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: frozenset[int] = frozenset(),
+    colors: Mapping[tuple[int, str], str] | None = None,
+) -> str:
+    """Return rows in columns.
+
+    Args:
+        header: Names of the columns.
+        rows: The cells; what is not printable in them is escaped.
+        right: Columns that are aligned to the right.
+        colors: Colour of a cell by its column and text.
+    """
+    cells = [[plain(cell) for cell in row] for row in rows]
+    widths = [max(map(width, column)) for column in zip(header, *cells, strict=True)]
+    lines = [_line(header, widths, right, lambda _, cell: click.style(cell, dim=True))]
+    lines += [_line(row, widths, right, lambda n, cell: _colored(colors or {}, n, cell)) for row in cells]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: frozenset[int], styled: Any) -> str:
+    parts = []
+    for n, cell in enumerate(cells):
+        space = " " * (widths[n] - width(cell))
+        text = styled(n, cell) if cell else ""
+        parts.append(space + text if n in right else text + ("" if n == len(cells) - 1 else space))
+    return ("  " + "  ".join(parts)).rstrip()
+
+
+def _colored(colors: Mapping[tuple[int, str], str], n: int, cell: str) -> str:
+    color = colors.get((n, cell))
+    return click.style(cell, fg=color) if color else cell
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number and its noun: ``1 partition``, ``2,192 partitions``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def keys(first: str, last: str, count: int) -> str:
+    """Return a range of keys in words."""
+    return first if count == 1 else f"{first} to {last}"
+
+
+def moment(ms: int | None) -> str:
+    """Return an instant, in UTC milliseconds, as a date and time of UTC."""
+    return "" if ms is None else f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%d %H:%M:%S}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span: ``0.8 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02} min"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes: ``812 bytes``, ``1.4 MB``."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit + 1 < len(_UNITS):
+        value, unit = value / 1000, unit + 1
+    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 99.5 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def problems_text(problems: Sequence[Problem], *, shown: int = 10) -> str:
+    """Return what partitions lack, the first ones of many."""
+    lines = [f"  {problem.dataset}/{problem.key} {plain(problem.text)}" for problem in problems[:shown]]
+    if len(problems) > shown:
+        lines.append(f"  ... and {len(problems) - shown:,} more")
+    return "\n".join(lines)

@@ -1,0 +1,250 @@
+"""The tasks of one run as arrays: a task that waits costs a few bytes and no object."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headgate.core.edges import SharedEdge
+from headgate.core.events import Pool
+from headgate.core.states import DONE, ENDED, HALTED
+from headgate.errors import InternalError
+from headgate.model.run import TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from headgate.core.edges import PairEdge
+    from headgate.core.events import Stage
+
+_TASK_BITS = 32
+_TASK_MASK = (1 << _TASK_BITS) - 1
+_WAITING = int(TaskState.WAITING)
+_WIDE = 32
+"""From so many waiters on, numpy is faster than a loop."""
+
+
+@dataclass(slots=True)
+class SharedWait:
+    """How far a stage has come with a shared edge.
+
+    Args:
+        reader: The stage that waits.
+        edge: What for.
+        left: Members that are not done.
+        changed: Whether a member published new content.
+        is_blocked: Whether a member halted, and the stage with it.
+    """
+
+    reader: int
+    edge: SharedEdge
+    left: int
+    changed: bool
+    is_blocked: bool = False
+
+
+class TaskTable:
+    """States, waiting counts and ready queues of a run's tasks, numbered through all stages.
+
+    Args:
+        stages: The stages as submitted. Tasks that ended in an earlier session keep their states; what follows
+            from those (ready, skipped, blocked) is worked out here.
+
+    Raises:
+        InternalError: A task is neither waiting nor ended.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = stages
+        self.base = [0, *accumulate(len(stage.states) for stage in stages)]
+        self.size = self.base[-1]
+        self.state = bytearray(b"".join(stage.states.tobytes() for stage in stages))
+        self.changed = bytearray(b"".join(stage.changed.tobytes() for stage in stages))
+        self.tries = array("H", bytes(2 * self.size))
+        self.counts = [np.bincount(stage.states, minlength=len(TaskState)).tolist() for stage in stages]
+        self.totals = [sum(counts[state] for counts in self.counts) for state in TaskState]
+        self.ready: dict[Pool, list[int]] = {pool: [] for pool in Pool}
+        self.moved: list[tuple[int, TaskState]] = []
+        self.shared: list[list[SharedWait]] = [[] for _ in stages]
+        self._readers: list[list[tuple[int, PairEdge]]] = [[] for _ in stages]
+        self._skippable = b"".join(stage.skippable.tobytes() for stage in stages)
+        self._priority = array("q", b"".join(stage.priority.tobytes() for stage in stages))
+        unmet, dirty = self._wait_counts()
+        self.unmet = array("i", unmet.tobytes())
+        self.dirty = bytearray(dirty.tobytes())
+        # The same bytes, for whole ranges at once.
+        self._unmet = np.frombuffer(self.unmet, dtype=np.int32)
+        self._dirty = np.frombuffer(self.dirty, dtype=np.bool_)
+        self._state = np.frombuffer(self.state, dtype=np.uint8)
+        self._settle()
+
+    def stage_of(self, task: int) -> tuple[int, int]:
+        """Return the stage and the position in it of a task."""
+        stage = bisect_right(self.base, task) - 1
+        return stage, task - self.base[stage]
+
+    def total(self, *states: TaskState) -> int:
+        """Return the number of tasks in any of these states."""
+        return sum(self.totals[state] for state in states)
+
+    def tasks_in(self, state: TaskState) -> list[int]:
+        """Return all tasks in a state, ascending."""
+        found: list[int] = np.flatnonzero(self._state == state).tolist()
+        return found
+
+    def move(self, task: int, stage: int, state: TaskState) -> None:
+        """Set the state of a task and remember the transition."""
+        counts, totals, before = self.counts[stage], self.totals, self.state[task]
+        counts[before] -= 1
+        totals[before] -= 1
+        counts[state] += 1
+        totals[state] += 1
+        self.state[task] = state
+        self.moved.append((task, state))
+
+    def make_ready(self, task: int, stage: int) -> None:
+        """Queue a task whose upstream is done."""
+        self.move(task, stage, TaskState.READY)
+        heappush(self.ready[self.stages[stage].pool], self._priority[task] << _TASK_BITS | task)
+
+    def pop_ready(self, pool: Pool) -> int | None:
+        """Take the first ready task of a pool; None if there is none. The caller moves it on."""
+        queue = self.ready[pool]
+        return heappop(queue) & _TASK_MASK if queue else None
+
+    def finish(self, task: int, stage: int, state: TaskState, *, changed: bool) -> None:
+        """End a task as succeeded or skipped, and release what waited for it."""
+        pending = [(task, stage, state, changed)]
+        while pending:
+            task, stage, state, changed = pending.pop()
+            self.move(task, stage, state)
+            self.changed[task] = changed
+            for reader, waiters, dirty in self._waiters_after(task, stage, changed=changed):
+                for waiter in self._release(waiters, reader, changed=dirty):
+                    if self._may_skip(waiter):
+                        pending.append((waiter, reader, TaskState.SKIPPED, False))
+                    else:
+                        self.make_ready(waiter, reader)
+
+    def halt(self, task: int, stage: int, state: TaskState) -> None:
+        """End a task as failed or cancelled, and block everything that waits for it."""
+        self.move(task, stage, state)
+        self._block_waiters(task, stage)
+
+    def cancel_unstarted(self) -> None:
+        """Cancel everything that waits or is ready."""
+        for state in (TaskState.WAITING, TaskState.READY):
+            for task in self.tasks_in(state):
+                self.move(task, self.stage_of(task)[0], TaskState.CANCELLED)
+        for queue in self.ready.values():
+            queue.clear()
+
+    def _may_skip(self, task: int) -> bool:
+        return bool(self._skippable[task]) and not self.dirty[task]
+
+    def _waiters_after(self, task: int, stage: int, *, changed: bool) -> Iterator[tuple[int, Sequence[int], bool]]:
+        """Yield what waits for one thing less now that a task is done: stage, positions, whether that had changed.
+
+        For a shared edge the one thing is all of its members.
+        """
+        position = task - self.base[stage]
+        for reader, edge in self._readers[stage]:
+            yield reader, edge.waiters(position), changed
+        for wait in self.shared[stage]:
+            if wait.edge.members[position]:
+                wait.left -= 1
+                wait.changed |= changed
+                if not wait.left:
+                    yield wait.reader, range(wait.edge.n_tasks), wait.changed
+
+    def _release(self, waiters: Sequence[int], stage: int, *, changed: bool) -> list[int]:
+        """Count one thing less to wait for; return the tasks that wait for nothing more."""
+        base = self.base[stage]
+        unmet, dirty, state = self.unmet, self.dirty, self.state
+        if isinstance(waiters, range) and len(waiters) >= _WIDE:
+            span = slice(base + waiters.start, base + waiters.stop)
+            self._unmet[span] -= 1
+            if changed:
+                self._dirty[span] = True
+            free = np.flatnonzero((self._unmet[span] == 0) & (self._state[span] == _WAITING))
+            tasks: list[int] = (free + span.start).tolist()
+            return tasks
+        released = []
+        for waiter in waiters:
+            task = base + waiter
+            unmet[task] -= 1
+            if changed:
+                dirty[task] = 1
+            if unmet[task] == 0 and state[task] == _WAITING:
+                released.append(task)
+        return released
+
+    def _block_waiters(self, task: int, stage: int) -> None:
+        pending = [(task, stage)]
+        while pending:
+            task, stage = pending.pop()
+            position = task - self.base[stage]
+            for reader, edge in self._readers[stage]:
+                pending += self._block(edge.waiters(position), reader)
+            for wait in self.shared[stage]:
+                if wait.edge.members[position] and not wait.is_blocked:
+                    wait.is_blocked = True
+                    pending += self._block(range(wait.edge.n_tasks), wait.reader)
+
+    def _block(self, waiters: Iterable[int], stage: int) -> list[tuple[int, int]]:
+        base, state = self.base[stage], self.state
+        blocked = [(base + waiter, stage) for waiter in waiters if state[base + waiter] == _WAITING]
+        for task, _ in blocked:
+            self.move(task, stage, TaskState.BLOCKED)
+        return blocked
+
+    def _wait_counts(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Return how much each task still waits for, and whether anything that is done had changed."""
+        unmet = np.zeros(self.size, dtype=np.int32)
+        dirty = np.zeros(self.size, dtype=bool)
+        undone = [~np.isin(stage.states, list(DONE)) for stage in self.stages]
+        for number, stage in enumerate(self.stages):
+            mine = slice(self.base[number], self.base[number + 1])
+            for edge in stage.edges:
+                left, changed = undone[edge.upstream], self.stages[edge.upstream].changed
+                if isinstance(edge, SharedEdge):
+                    wait = SharedWait(
+                        number, edge, int((left & edge.members).sum()), bool((changed & edge.members).any())
+                    )
+                    unmet[mine] += wait.left > 0
+                    dirty[mine] |= wait.changed
+                    self.shared[edge.upstream].append(wait)
+                else:
+                    unmet[mine] += edge.waiting_for(left.astype(np.int64)).astype(np.int32)
+                    dirty[mine] |= edge.waiting_for(changed.astype(np.int64)) > 0
+                    self._readers[edge.upstream].append((number, edge))
+        return unmet, dirty
+
+    def _settle(self) -> None:
+        """Bring tasks from their submitted states to where those of their upstream put them."""
+        if not np.isin(self._state, [TaskState.WAITING, *ENDED]).all():
+            raise InternalError("a task was submitted that neither waits nor has ended")
+        for number, stage in enumerate(self.stages):
+            for position in np.flatnonzero(np.isin(stage.states, list(HALTED))).tolist():
+                self._block_waiters(self.base[number] + position, number)
+        for number in range(len(self.stages)):
+            mine = slice(self.base[number], self.base[number + 1])
+            for position in np.flatnonzero((self._state[mine] == _WAITING) & (self._unmet[mine] == 0)).tolist():
+                task = mine.start + position
+                if self.state[task] != _WAITING:
+                    continue
+                if self._may_skip(task):
+                    self.finish(task, number, TaskState.SKIPPED, changed=False)
+                else:
+                    self.move(task, number, TaskState.READY)
+                    self.ready[self.stages[number].pool].append(self._priority[task] << _TASK_BITS | task)
+        for queue in self.ready.values():
+            heapify(queue)

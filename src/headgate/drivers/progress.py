@@ -1,0 +1,92 @@
+"""What a live run shows of itself while it goes, and when it has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headgate.model.run import RunState, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headgate.core.task_table import TaskTable
+    from headgate.model.plan import Problem
+    from headgate.model.run import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetProgress:
+    """How many tasks of a dataset are in which state; `unchanged` of the succeeded ones published nothing new."""
+
+    name: str
+    tasks: Mapping[TaskState, int]
+    unchanged: int = 0
+
+    @property
+    def total(self) -> int:
+        """Return the number of its tasks in the run."""
+        return sum(self.tasks.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A run as it stands.
+
+    Args:
+        run: Run id.
+        datasets: Counts for each dataset, upstream first.
+        ended: Tasks that have ended in this session.
+        left: Tasks that have not ended.
+        elapsed_s: Time since this session began.
+        draining: Whether it starts nothing more.
+    """
+
+    run: str
+    datasets: tuple[DatasetProgress, ...]
+    ended: int
+    left: int
+    elapsed_s: float
+    draining: bool
+
+    @property
+    def rate_per_s(self) -> float:
+        """Return how many tasks have ended in a second, over this session."""
+        return self.ended / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Return the seconds left at the present rate; None before anything has ended."""
+        return self.left / self.rate_per_s if self.ended and self.elapsed_s > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """A task whose attempt failed, and how."""
+
+    dataset: str
+    key: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a run, or this session of it, ended."""
+
+    run: str
+    state: RunState
+    progress: Progress
+    failures: tuple[FailedTask, ...] = ()
+    problems: tuple[Problem, ...] = field(default=())
+
+
+def counts(table: TaskTable, unchanged: Mapping[str, int]) -> tuple[DatasetProgress, ...]:
+    """Return the counts of each stage of a run."""
+    return tuple(
+        DatasetProgress(
+            stage.dataset,
+            {state: row[state] for state in TaskState if row[state]},
+            unchanged.get(stage.dataset, 0),
+        )
+        for stage, row in zip(table.stages, table.counts, strict=True)
+    )

@@ -1,0 +1,188 @@
+"""One project, opened: what the command line (and later the HTTP API) asks for, in one place."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from headgate.drivers.live import Coordinator, now_ms
+from headgate.drivers.resume import check_state, find_run, restore
+from headgate.drivers.takeover import take_over
+from headgate.drivers.world import look
+from headgate.errors import ConflictError, HeadgateError
+from headgate.executors.local import LocalExecutor
+from headgate.planning.codec import plan_hash, plan_to_json
+from headgate.planning.planner import make_plan
+from headgate.project.load import load
+from headgate.store.sqlite import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import FrameType
+
+    from headgate.drivers.progress import Progress, RunSummary
+    from headgate.drivers.world import World
+    from headgate.executors.executor import Executor
+    from headgate.model.plan import Plan, Request
+    from headgate.project.load import Project
+    from headgate.store.store import Store
+
+
+def author() -> str:
+    """Return who asks, for the journal: HEADGATE_AUTHOR, or the name of the user."""
+    try:
+        return os.environ.get("HEADGATE_AUTHOR") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+class Session:
+    """A loaded project and its state store.
+
+    Args:
+        root: Folder of the project.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.project: Project = load(root)
+        self.store: Store = self._open(create=False)
+
+    def _open(self, *, create: bool) -> Store:
+        paths = self.project.paths
+        return open_store(paths.state, data_root=paths.data, create=create)
+
+    def close(self) -> None:
+        """Close the state store."""
+        self.store.close()
+
+    def plan(self, request: Request) -> tuple[World, Plan]:
+        """Return how things stand, and what a request leads to. Writes nothing."""
+        world = look(self.project, self.store, now_ms())
+        return world, make_plan(world.snapshot, request)
+
+    def backfill(
+        self,
+        world: World,
+        plan: Plan,
+        *,
+        reason: str,
+        on_start: Callable[[str], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> RunSummary:
+        """Run a plan to its end in this process.
+
+        Args:
+            world: What the plan was made from.
+            plan: The plan, as it was shown.
+            reason: Why.
+            on_start: Called with the id of the run.
+            on_progress: See `Coordinator`.
+
+        Raises:
+            ConflictError: Another coordinator is alive, or the world has moved since the plan was made.
+        """
+        self.store.close()
+        self.store = store = self._open(create=True)
+        with store.lead():
+            take_over(store, self.project.paths.data, now_ms())
+            if plan_hash(plan_to_json(self._plan_again(world, plan))) != plan_hash(plan_to_json(plan)):
+                raise ConflictError("the world has moved since this plan was made", hint="Plan again, and run that.")
+            with self._coordinator(on_progress) as (coordinator, executor):
+                run = coordinator.submit(world, plan, reason=reason)
+                if on_start is not None:
+                    on_start(run)
+                return self._drive(coordinator, executor)
+
+    def go_on(
+        self,
+        run_id: str,
+        *,
+        retry: bool,
+        reason: str,
+        on_start: Callable[[str], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> RunSummary:
+        """Resume a run, or retry what failed or was blocked in it.
+
+        Raises:
+            UsageError: There is no such run.
+            ConflictError: It is not in a state for that, another coordinator is alive, or definitions changed.
+        """
+        store = self.store
+        find_run(store, run_id)
+        with store.lead():
+            take_over(store, self.project.paths.data, now_ms())
+            run = find_run(store, run_id)
+            check_state(run, retry=retry)
+            world = look(self.project, store, now_ms())
+            recorded = restore(self.project, store, world, run, retry=retry)
+            with self._coordinator(on_progress) as (coordinator, executor):
+                coordinator.go_on(run, world, recorded, reason=reason)
+                if on_start is not None:
+                    on_start(run.id)
+                return self._drive(coordinator, executor)
+
+    def _plan_again(self, world: World, plan: Plan) -> Plan:
+        """Return the plan that the same request leads to now; the same object if nothing was written since."""
+        if self.store.journal_seq() == world.journal_seq:
+            return plan
+        return make_plan(look(self.project, self.store, plan.as_of_ms).snapshot, plan.request)
+
+    @contextmanager
+    def _coordinator(self, on_progress: Callable[[Progress], None] | None) -> Iterator[tuple[Coordinator, Executor]]:
+        workers = self.project.config.workers
+        log = self.project.paths.state.with_name("workers.log")
+        executor = LocalExecutor(
+            self.project.root,
+            processes=workers.processes,
+            io_concurrency=workers.io_concurrency,
+            heartbeat_timeout_s=workers.heartbeat_timeout_s,
+            log=log,
+        )
+        try:
+            yield (
+                Coordinator(self.project, self.store, executor, author=author(), on_progress=on_progress),
+                executor,
+            )
+        finally:
+            executor.close()
+
+    def _drive(self, coordinator: Coordinator, executor: Executor) -> RunSummary:
+        """Drive a run: the first Ctrl-C drains it, the second stops it; either way it can be resumed."""
+        try:
+            with _interruptible(coordinator):
+                return coordinator.drive()
+        except BaseException:
+            executor.close()
+            self._settle()
+            raise
+
+    def _settle(self) -> None:
+        """Record that this coordinator has stopped in the middle; if even that fails, the next one does it."""
+        try:
+            take_over(self.store, self.project.paths.data, now_ms())
+        except HeadgateError:
+            return
+
+
+@contextmanager
+def _interruptible(coordinator: Coordinator) -> Iterator[None]:
+    asked = False
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        coordinator.drain()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,72 @@
+"""What a new coordinator does before it starts anything: refuse what cannot be trusted, fence what is left over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headgate.errors import ConflictError
+from headgate.model.run import RunState
+from headgate.tables import layout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headgate.store.store import Store
+
+AUTHOR = "coordinator"
+
+
+def take_over(store: Store, data_root: Path, now_ms: int) -> None:
+    """Make the state store and the data folder fit for a new coordinator. Pre: the caller leads.
+
+    Raises:
+        ConflictError: The data folder holds files of attempts that the state store has never heard of.
+    """
+    refuse_unknown_files(store, data_root)
+    with store.transaction() as tx:
+        lost = tx.fence_attempts(now_ms=now_ms)
+        for run in store.runs(limit=1000):
+            if run.state is RunState.RUNNING:
+                tx.set_run_state(
+                    run.id, RunState.INTERRUPTED, author=AUTHOR, reason="its coordinator died", now_ms=now_ms
+                )
+        if lost:
+            tx.journal(
+                "attempts fenced",
+                author=AUTHOR,
+                run="",
+                reason="their coordinator died",
+                body={"attempts": [attempt.id for attempt in lost]},
+                now_ms=now_ms,
+            )
+    collect(store, data_root)
+
+
+def collect(store: Store, data_root: Path) -> None:
+    """Delete what ended attempts staged without publishing it; their tokens are fenced already."""
+    left = store.uncollected_attempts()
+    if not left:
+        return
+    for attempt in left:
+        layout.collect(data_root, attempt.path)
+    with store.transaction() as tx:
+        tx.forget_paths([attempt.id for attempt in left])
+
+
+def refuse_unknown_files(store: Store, data_root: Path) -> None:
+    """Refuse a state store that is older than the data beside it.
+
+    Every file carries the number of its attempt, and that number was durable before the first byte was
+    written. So a file of an unknown attempt proves that the state store has lost something.
+
+    Raises:
+        ConflictError: There is such a file.
+    """
+    ceiling = store.next_id()
+    for path, attempt in layout.attempts_on_disk(data_root):
+        if attempt >= ceiling:
+            raise ConflictError(
+                f"the state store is older than the data: {path} was made by attempt {attempt}, "
+                f"but the state store knows only attempts below {ceiling}",
+                hint="Nothing was changed. Restore the state store, or move the data folder away to start anew.",
+            )

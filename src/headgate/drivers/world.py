@@ -1,0 +1,90 @@
+"""Looks at the world for planning: definitions, heads from the store, files of sources as they are now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headgate.planning.snapshot import Heads, Snapshot
+from headgate.project.landing import Missing, observe
+from headgate.store.store import Observation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headgate.model.dataset import Source
+    from headgate.model.grid import Grid
+    from headgate.project.load import Project
+    from headgate.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """How things stand.
+
+    Args:
+        snapshot: Definitions and heads.
+        observations: Files of sources that the state store does not know yet.
+        journal_seq: How far the journal was: while it stands there, nothing has been written.
+    """
+
+    snapshot: Snapshot
+    observations: tuple[Observation, ...]
+    journal_seq: int
+
+
+def look(project: Project, store: Store, now_ms: int) -> World:
+    """Return how things stand.
+
+    Args:
+        project: The user's project.
+        store: Its state store.
+        now_ms: UTC milliseconds; windows that have ended by then count.
+    """
+    grids = {
+        name: declared.partitioning.grid(now_ms) for name, declared in (project.datasets | project.sources).items()
+    }
+    journal_seq = store.journal_seq()
+    heads: dict[str, Heads] = {}
+    observations: list[Observation] = []
+    for name in project.datasets:
+        heads[name] = _recorded(store, name, grids[name])
+    for name, source in project.sources.items():
+        heads[name], fresh = _observed(project.root, store, source, grids[name])
+        observations += fresh
+    snapshot = Snapshot(project.datasets, project.sources, grids, heads, now_ms)
+    return World(snapshot, tuple(observations), journal_seq)
+
+
+def _recorded(store: Store, name: str, grid: Grid) -> Heads:
+    heads = Heads.empty(grid.size)
+    codes: dict[str, int] = {}
+    for head in store.head_states(name):
+        index = grid.find(head.key)
+        if index is not None:
+            heads.version[index] = head.version
+            heads.digest[index] = head.inputs_digest
+            heads.code[index] = codes.setdefault(head.code, len(codes))
+    return Heads(heads.version, heads.digest, heads.code, tuple(codes))
+
+
+def _observed(root: Path, store: Store, source: Source, grid: Grid) -> tuple[Heads, list[Observation]]:
+    recorded = Heads.empty(grid.size)
+    hashes: dict[int, str] = {}
+    for version in store.heads(source.name):
+        index = grid.find(version.key)
+        if index is not None:
+            recorded.version[index] = version.id
+            hashes[index] = version.files[0].hash
+    fresh: list[Observation] = []
+    absent: dict[int, str] = {}
+    for index, found in observe(root, source, grid, range(grid.size)):
+        if isinstance(found, Missing):
+            absent[index] = found.text
+        elif hashes.get(index) != found.hash:
+            # Nobody has numbered this version yet: any number that no recorded version has will do.
+            recorded.version[index] = -1 - index
+            fresh.append(Observation(source.name, grid.key(index), found))
+    return Heads(recorded.version, recorded.digest, np.zeros(grid.size, np.int32), (), absent), fresh

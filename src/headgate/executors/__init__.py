@@ -1,0 +1,1 @@
+"""Where attempts run. One contract (`executor.py`), one conformance suite, several places."""

@@ -1,0 +1,84 @@
+"""The contract of executors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from headgate.worker.messages import Order, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an executor can do; policy and pages say so where a stop cannot be enforced.
+
+    Args:
+        can_kill: A running attempt can be stopped alone.
+        can_reattach: Attempts survive their coordinator and are found again by `attached`.
+        is_local: Attempts see the coordinator's file system.
+    """
+
+    can_kill: bool
+    can_reattach: bool
+    is_local: bool
+
+
+class Capacity(NamedTuple):
+    """How many more orders are welcome now, in each of two lanes that do not compete.
+
+    Args:
+        processes: Orders of plain functions.
+        io: Orders of `async def` functions (`Order.is_async`).
+    """
+
+    processes: int
+    io: int
+
+
+class Executor(Protocol):
+    """Runs attempts somewhere and reports each outcome.
+
+    Ordering: none between attempts; each submitted attempt is reported exactly once, unless the coordinator
+    dies first. No attempt is ever repeated behind the coordinator's back. Not thread-safe: one thread drives it.
+    """
+
+    capabilities: Capabilities
+
+    def capacity(self) -> Capacity:
+        """Return how many more orders are welcome now; never negative. Does not block.
+
+        More than that may be submitted: they wait here, where nothing can overtake them.
+        """
+        ...
+
+    def submit(self, *orders: Order) -> None:
+        """Take orders; their intents are already durable.
+
+        Pre: no attempt number twice. Post: each will be reported by `poll`. Does not block on the attempts.
+        """
+        ...
+
+    def poll(self, timeout_s: float) -> list[Outcome]:
+        """Return the outcomes that have arrived, waiting up to `timeout_s` for the first.
+
+        Also watches heartbeats and time limits: a hung or overdue attempt is killed and reported. May return early
+        with nothing (a signal, a call of `wake`).
+        """
+        ...
+
+    def cancel(self, attempt: int) -> None:
+        """Stop an attempt, as far as `capabilities` allow; its outcome is still reported. Idempotent."""
+        ...
+
+    def attached(self) -> set[int]:
+        """Return the attempts that run or wait here."""
+        ...
+
+    def wake(self) -> None:
+        """Make a `poll` that waits return soon. Safe in a signal handler."""
+        ...
+
+    def close(self) -> None:
+        """Stop everything at once, without reports. Idempotent."""
+        ...

@@ -1,0 +1,97 @@
+"""One kind of workers: what waits for them, and how much each of them should hold."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headgate.executors.worker_process import WorkerProcess
+    from headgate.worker.messages import Order
+
+QUEUED_MS = 15.0
+"""Work that should wait in a worker: enough to bridge the coordinator's turn, little enough to lose."""
+
+DEEPEST = 64
+LONG_MS = 500.0
+
+
+class Pace:
+    """How many orders a worker for plain functions should hold, from how long attempts take.
+
+    At first 2: one runs, one waits. Short attempts raise it slowly, long ones lower it at once.
+    """
+
+    def __init__(self) -> None:
+        self._typical_ms = QUEUED_MS
+        self.depth = 2
+
+    def learn(self, elapsed_ms: float) -> None:
+        """Take the duration of an attempt into account; what is no duration is ignored."""
+        if not elapsed_ms >= 0:
+            return
+        elapsed_ms = min(elapsed_ms, 1000 * LONG_MS)
+        if elapsed_ms > 2 * self._typical_ms:
+            self._typical_ms = elapsed_ms
+        else:
+            self._typical_ms += 0.2 * (elapsed_ms - self._typical_ms)
+        if self._typical_ms > LONG_MS:
+            self.depth = 1
+        else:
+            self.depth = min(DEEPEST, 1 + max(1, round(QUEUED_MS / max(self._typical_ms, 0.1))))
+
+
+class Lane:
+    """Workers of one kind and the orders that no worker holds yet.
+
+    Args:
+        size: How many workers there should be.
+        depth: How many orders each may hold; None to find out.
+        is_io: Whether it is for async functions.
+    """
+
+    def __init__(self, size: int, depth: int | None, *, is_io: bool) -> None:
+        self.size = size
+        self.is_io = is_io
+        self.pace = Pace()
+        self.workers: list[WorkerProcess] = []
+        self.backlog: deque[Order] = deque()
+        self.boot_failures = 0
+        """Workers in a row that died before their first beat."""
+        self.spawn_at = 0.0
+        self._depth = depth
+
+    @property
+    def depth(self) -> int:
+        """Return how many orders a worker may hold."""
+        return self.pace.depth if self._depth is None else self._depth
+
+    def capacity(self) -> int:
+        """Return how many more orders the workers that run, start or are yet to start could hold."""
+        missing = self.size - len(self.workers)
+        room = sum(self._room(worker) for worker in self.workers) + missing * self.depth
+        return max(0, room - len(self.backlog))
+
+    def deal(self) -> list[tuple[WorkerProcess, list[Order]]]:
+        """Take from the backlog what workers have room for: the least busy worker first."""
+        # A worker gets nothing before its first beat, so one that cannot start costs no attempt; and nothing should
+        # queue behind others while it starts.
+        seats = [(len(worker.held), i) for i, worker in enumerate(self.workers) if worker.has_beaten]
+        most = self.depth if len(seats) == len(self.workers) else 1
+        heapq.heapify(seats)
+        dealt: dict[int, list[Order]] = {}
+        while seats and self.backlog:
+            held, i = seats[0]
+            if held >= most or self._is_shut(self.workers[i]):
+                heapq.heappop(seats)
+                continue
+            dealt.setdefault(i, []).append(self.backlog.popleft())
+            heapq.heapreplace(seats, (held + 1, i))
+        return [(self.workers[i], orders) for i, orders in dealt.items()]
+
+    def _room(self, worker: WorkerProcess) -> int:
+        return 0 if self._is_shut(worker) else max(0, self.depth - len(worker.held))
+
+    def _is_shut(self, worker: WorkerProcess) -> bool:
+        return worker.stopping is not None or worker.is_stalled

@@ -1,0 +1,85 @@
+"""Datasets and sources, and what they read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from headgate.model.mapping import Mapping, Overlap
+
+if TYPE_CHECKING:
+    from headgate.model.partitioning import Partitioning
+
+
+class Format(StrEnum):
+    """How files of a dataset are encoded."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What one parameter of a dataset's function reads.
+
+    Args:
+        dataset: Name of the upstream dataset or source.
+        mapping: Which of its partitions a partition reads.
+        allow_missing: Whether to go on when some of those partitions have no version.
+    """
+
+    dataset: str
+    mapping: Mapping = field(default_factory=Overlap)
+    allow_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A table that a function of the project makes, partition by partition.
+
+    Args:
+        name: Its name.
+        partitioning: How it is cut.
+        inputs: Parameter name of the function -> what it reads, in the order of the parameters.
+        entry: The function as ``module:function``.
+        code: Fingerprint of the function, of the project's functions that it calls, and of `version`.
+        version: The version that the author declared, if any.
+        is_async: Whether the function is `async def`.
+        timeout_ms: Time limit of one attempt; None for none.
+        description: First line of the function's docstring.
+        declared_at: ``file:line`` of the declaration.
+    """
+
+    name: str
+    partitioning: Partitioning
+    inputs: dict[str, Input]
+    entry: str
+    code: str
+    version: str | None = None
+    is_async: bool = False
+    timeout_ms: int | None = None
+    description: str = ""
+    declared_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Data that arrives from outside as files, one for each partition.
+
+    Args:
+        name: Its name.
+        partitioning: How it is cut.
+        pattern: Path relative to the project, or URL, with ``{key}``, ``{static}`` or ``{start:%Y-%m-%d}`` in it.
+        format: How the files are encoded.
+        description: One line for people.
+        declared_at: ``file:line`` of the declaration.
+    """
+
+    name: str
+    partitioning: Partitioning
+    pattern: str
+    format: Format
+    description: str = ""
+    declared_at: str = ""

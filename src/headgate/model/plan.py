@@ -1,0 +1,98 @@
+"""What a run will do, partition by partition, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headgate.model.reason import Why
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+MAX_PROBLEMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks to have built.
+
+    Args:
+        select: Selections such as ``flights``, ``+monthly``, ``flights+``; none means every dataset.
+        start: Local date or datetime as typed, or None for no bound.
+        end: Its exclusive end, likewise.
+        forced: Rebuild what is up to date too.
+    """
+
+    select: tuple[str, ...] = ()
+    start: str | None = None
+    end: str | None = None
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A partition that cannot be built as things are, and what is missing."""
+
+    dataset: str
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDataset:
+    """The partitions of one dataset in a plan.
+
+    Args:
+        name: The dataset.
+        partitioning: Spec of its partitioning when planned.
+        code: Code fingerprint when planned.
+        indices: Grid indices, ascending.
+        why: `Why` of each.
+        blocked: Whether it cannot be built as things are (see the plan's problems).
+
+    Shape:
+        indices (int64), why (uint8) and blocked (bool): (partitions,).
+    """
+
+    name: str
+    partitioning: str
+    code: str
+    indices: NDArray[np.int64]
+    why: NDArray[np.uint8]
+    blocked: NDArray[np.bool_]
+
+    def counts(self) -> dict[Why, int]:
+        """Return how many partitions are there for which reason."""
+        return {why: n for why in Why if (n := int((self.why == why).sum()))}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan: what will be rebuilt, in the order of the graph.
+
+    Args:
+        request: What was asked.
+        datasets: Only those with partitions to build, upstream first.
+        problems: What blocked partitions lack; at most `MAX_PROBLEMS` for each dataset.
+        considered: How many partitions the request covers, rebuilt or not.
+        as_of_ms: The instant up to which windows count as ended.
+    """
+
+    request: Request
+    datasets: tuple[PlannedDataset, ...]
+    problems: tuple[Problem, ...]
+    considered: int
+    as_of_ms: int
+
+    @property
+    def size(self) -> int:
+        """Return the number of partitions to build."""
+        return sum(len(part.indices) for part in self.datasets)
+
+    @property
+    def blocked(self) -> int:
+        """Return the number of partitions that cannot be built as things are."""
+        return sum(int(part.blocked.sum()) for part in self.datasets)

@@ -1,0 +1,135 @@
+"""Runs, tasks and attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class RunKind(StrEnum):
+    """What a run is for."""
+
+    BACKFILL = "backfill"
+
+
+class RunState(StrEnum):
+    """Where a run stands.
+
+    `interrupted` can be resumed; `failed` means that some tasks failed or were blocked and can be retried.
+    """
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TaskState(IntEnum):
+    """Where a task stands; the numbers are what the scheduler's arrays hold."""
+
+    WAITING = 0
+    READY = 1
+    RUNNING = 2
+    BACKING_OFF = 3
+    SUCCEEDED = 4
+    SKIPPED = 5
+    FAILED = 6
+    BLOCKED = 7
+    CANCELLED = 8
+
+
+class AttemptState(StrEnum):
+    """Where an attempt stands.
+
+    `lost`: its worker or coordinator died. `returned`: never started, given back by a worker; costs no try.
+    `fenced`: it came back after another had taken its place. `superseded`: the head moved under it.
+    """
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    LOST = "lost"
+    RETURNED = "returned"
+    CANCELLED = "cancelled"
+    FENCED = "fenced"
+    SUPERSEDED = "superseded"
+
+
+class ErrorClass(StrEnum):
+    """What kind of failure an attempt met."""
+
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    DATA = "data"
+    RESOURCE = "resource"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A request and its execution.
+
+    Args:
+        id: Unique, sortable by time, safe in paths.
+        kind: What it is for.
+        state: Where it stands.
+        reason: Why the author wanted it.
+        author: Who asked for it.
+        plan: The plan it executes, as stored (`planning.plan_to_json`).
+        plan_hash: SHA-256 of the stored plan.
+        created_ms: When it was submitted.
+        finished_ms: When it ended; None while it has not.
+    """
+
+    id: str
+    kind: RunKind
+    state: RunState
+    reason: str
+    author: str
+    plan: str
+    plan_hash: str
+    created_ms: int
+    finished_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed: its class, what happened, what to try, and where."""
+
+    error_class: ErrorClass
+    message: str
+    hint: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a task, as the state store has it.
+
+    Args:
+        id: Number from one sequence for everything in a state store; the fencing token.
+        run: Run id.
+        dataset: Name.
+        key: Partition key.
+        number: First, second, ... try of this task in this run.
+        state: Where it stands.
+        path: Where it may stage its file, relative to the data root; empty for none or once collected.
+        expects: Version of the head when it started; None when there was none.
+        started_ms: When its intent was recorded.
+        finished_ms: When it ended; None while it runs.
+        failure: Why it failed, if it did.
+    """
+
+    id: int
+    run: str
+    dataset: str
+    key: str
+    number: int
+    state: AttemptState
+    path: str
+    expects: int | None
+    started_ms: int
+    finished_ms: int | None = None
+    failure: Failure | None = None

@@ -1,0 +1,54 @@
+"""One 64-bit number for the inputs that an attempt pinned, which planning can work out for a million partitions.
+
+It is the sum, modulo 2**64, of a mixed hash of each pinned version and the parameter it fills. A sum over a range of
+partitions is the difference of two running totals, so "did any input of this partition move?" costs two look-ups,
+however many inputs there are. Version numbers are unique in a state store, so equal sums mean equal sets but for
+collisions of 64-bit hashes.
+
+Source: the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+_MASK = 2**64 - 1
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+@lru_cache(maxsize=4096)
+def seed(parameter: str, dataset: str) -> int:
+    """Return the number that sets apart the inputs of one function."""
+    return int.from_bytes(blake2b(f"{parameter}\0{dataset}".encode(), digest_size=8).digest(), "big")
+
+
+def pinned_digest(seed_of_input: int, versions: Iterable[int]) -> int:
+    """Return the digest of the versions pinned for one input; digests of several inputs add up modulo 2**64."""
+    total = 0
+    for version in versions:
+        x = (version ^ seed_of_input) & _MASK
+        x = ((x ^ (x >> 30)) * _FIRST) & _MASK
+        x = ((x ^ (x >> 27)) * _SECOND) & _MASK
+        total += x ^ (x >> 31)
+    return total & _MASK
+
+
+def mixed(seed_of_input: int, versions: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return what each version adds to the digest; nothing for 0, which stands for no version.
+
+    Shape:
+        versions and result: (partitions,).
+    """
+    x = versions.astype(np.uint64) ^ np.uint64(seed_of_input)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(_FIRST)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(_SECOND)
+    return np.where(versions == 0, np.uint64(0), x ^ (x >> np.uint64(31)))

@@ -1,0 +1,90 @@
+"""What a dataset's function gets as `ctx`. Light: workers import it before anything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from headgate.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from logging import Logger
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Context:
+    """What a function knows about the attempt that calls it, and what it may report beside its rows.
+
+    Args:
+        dataset: Name of the dataset.
+        key: Key of the partition.
+        window: Half-open window of the partition in UTC milliseconds; None without a time axis.
+        attempt: Number of the attempt, unique in the state store.
+        number: First, second, ... try of this task.
+        run: Run id.
+        parameters: The `[parameters]` of headgate.toml.
+    """
+
+    dataset: str
+    key: str
+    window: tuple[int, int] | None = None
+    attempt: int = 0
+    number: int = 1
+    run: str = ""
+    parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    watermark_ms: int | None = field(default=None, init=False)
+    offsets: dict[str, int | str] = field(default_factory=dict, init=False)
+
+    @property
+    def start(self) -> datetime | None:
+        """Return the start of the window as an aware datetime in UTC; None without a time axis."""
+        return None if self.window is None else _EPOCH + timedelta(milliseconds=self.window[0])
+
+    @property
+    def end(self) -> datetime | None:
+        """Return the exclusive end of the window, likewise."""
+        return None if self.window is None else _EPOCH + timedelta(milliseconds=self.window[1])
+
+    @property
+    def logger(self) -> Logger:
+        """Return the logger named ``headgate.DATASET``."""
+        import logging
+
+        return logging.getLogger(f"headgate.{self.dataset}")
+
+    def set_watermark(self, moment: datetime | int) -> None:
+        """Record the latest event time in the data.
+
+        Args:
+            moment: An aware datetime, or UTC milliseconds.
+
+        Raises:
+            UsageError: It is something else, or a datetime without a time zone.
+        """
+        if isinstance(moment, datetime):
+            if moment.utcoffset() is None:
+                raise UsageError(
+                    f"set_watermark got {moment.isoformat()}, which has no time zone",
+                    hint="Give it one: moment.replace(tzinfo=UTC).",
+                )
+            self.watermark_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
+        elif isinstance(moment, int) and not isinstance(moment, bool):
+            self.watermark_ms = moment
+        else:
+            raise UsageError(f"set_watermark takes a datetime or UTC milliseconds, got {type(moment).__name__}")
+
+    def set_offset(self, name: str, value: int | str) -> None:
+        """Record how far a source of the author's own was read; the last value of a name counts.
+
+        Raises:
+            UsageError: The name is no text or the value neither whole number nor text.
+        """
+        if not isinstance(name, str) or not name:
+            raise UsageError(f"set_offset takes a name as text, got {name!r}")
+        if not isinstance(value, int | str) or isinstance(value, bool):
+            raise UsageError(f"offset {name} must be a whole number or text, got {type(value).__name__}")
+        self.offsets[name] = value

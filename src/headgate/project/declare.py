@@ -1,0 +1,311 @@
+"""How a project's modules declare datasets and sources.
+
+Errors raised here do not say where: the loader adds file and line, and elsewhere the traceback does.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from headgate.errors import UsageError
+from headgate.model.dataset import Format, Input, Source
+from headgate.model.mapping import Mapping, Overlap
+from headgate.model.names import check_dataset_name, shown
+from headgate.model.partitioning import UNPARTITIONED, Partitioning
+from headgate.project.mappings import MAPPING_HINT, MAPPINGS, shown_value
+from headgate.project.pattern import format_of_suffix, is_url, parse_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+_CO_VARARGS, _CO_VARKEYWORDS, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x04, 0x08, 0x80, 0x200
+
+CONTEXT_PARAMETER = "ctx"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What `@headgate.dataset` says about a function; fields as in `Dataset`.
+
+    Args:
+        name: Name of the dataset.
+        function: The function, unchanged.
+        partitioning: How the dataset is cut.
+        inputs: Parameter name -> what it reads.
+        version: Explicit version, if any.
+        timeout_ms: Time limit of one attempt; None for none.
+        file: Where it was declared.
+        line: In which line.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    partitioning: Partitioning
+    inputs: dict[str, Input]
+    version: str | None
+    timeout_ms: int | None
+    file: str
+    line: int
+
+    @property
+    def is_async(self) -> bool:
+        """Return whether calling the function gives a coroutine or an asynchronous generator."""
+        return bool(code_of(self.function).co_flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR))
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSource:
+    """A source, and where it was declared."""
+
+    source: Source
+    file: str
+    line: int
+
+
+_declared: list[Declaration | DeclaredSource] = []
+
+
+def take_declarations() -> list[Declaration | DeclaredSource]:
+    """Return what was declared since the last call, in order, and forget it."""
+    taken = _declared.copy()
+    _declared.clear()
+    return taken
+
+
+@overload
+def dataset(function: _Function, /) -> _Function: ...
+
+
+@overload
+def dataset(
+    *,
+    name: str | None = None,
+    partitions: Partitioning = UNPARTITIONED,
+    inputs: dict[str, Mapping | Input] | None = None,
+    version: str | None = None,
+    timeout: float | str | None = None,
+) -> Callable[[_Function], _Function]: ...
+
+
+def dataset(
+    function: object = None,
+    /,
+    *,
+    name: str | None = None,
+    partitions: Partitioning = UNPARTITIONED,
+    inputs: dict[str, Mapping | Input] | None = None,
+    version: str | None = None,
+    timeout: float | str | None = None,
+) -> Any:
+    """Declare the dataset that a function makes, partition by partition; the function itself stays as it is.
+
+    Each parameter except `ctx` is an input: the dataset or source of that name, by default those of its partitions
+    whose windows overlap.
+
+    Args:
+        function: The function, when used without parentheses.
+        name: Name of the dataset; by default the function's.
+        partitions: How it is cut; by default not at all.
+        inputs: Parameter -> a mapping, or `headgate.input(...)` for a dataset of another name.
+        version: Text that makes every partition stale when it changes, for what the code does not show.
+        timeout: Longest time of one attempt: seconds, or text such as ``"90s"``, ``"10m"``, ``"2h"``.
+
+    Raises:
+        UsageError: Something of this cannot be.
+    """
+
+    def declare(target: _Function) -> _Function:
+        declaration = _declaration(
+            target, name=name, partitions=partitions, inputs=inputs, version=version, timeout=timeout
+        )
+        target.__headgate__ = declaration  # type: ignore[attr-defined]
+        _declared.append(declaration)
+        return target
+
+    if function is None:
+        return declare
+    if not callable(function):
+        raise UsageError(
+            f"@headgate.dataset takes named arguments only, got {shown(str(function))}",
+            hint='Write @headgate.dataset(name="...").',
+        )
+    return declare(function)
+
+
+def source(
+    name: str,
+    *,
+    path: str,
+    format: Format | str | None = None,  # noqa: A002
+    partitions: Partitioning = UNPARTITIONED,
+    description: str = "",
+) -> Source:
+    """Declare data that arrives from outside as files, one for each partition.
+
+    Args:
+        name: Its name.
+        path: Relative to the project, absolute, or an http(s) URL; with ``{key}``, ``{static}``,
+            ``{start:%Y-%m-%d}`` or ``{end:%Y-%m-%d}`` for the partition, in local time of its zone.
+        format: ``"csv"``, ``"parquet"`` or ``"jsonl"``; by default what the ending of the path says.
+        partitions: How it is cut; by default one file.
+        description: One line for people.
+
+    Raises:
+        UsageError: Something of this cannot be.
+    """
+    check_dataset_name(name)
+    if not isinstance(path, str):
+        raise UsageError(f"source {name}: path must be text, got {type(path).__name__}")
+    if not isinstance(description, str):
+        raise UsageError(f"source {name}: description must be text, got {type(description).__name__}")
+    _check_partitions(f"source {name}", partitions)
+    try:
+        parse_pattern(path, partitions)
+    except UsageError as error:
+        raise UsageError(f"source {name}: {error.message}", hint=error.hint) from None
+    frame = sys._getframe(1)
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    declared = Source(name, partitions, path, _format(name, path, format), description, f"{file}:{line}")
+    _declared.append(DeclaredSource(declared, file, line))
+    return declared
+
+
+def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function below the decorators that used `functools.wraps`."""
+    seen = {id(function)}
+    while (inner := getattr(function, "__wrapped__", None)) is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        function = inner
+    return function
+
+
+def code_of(function: Callable[..., Any]) -> CodeType:
+    """Return the code object of a plain function."""
+    return cast("FunctionType", function).__code__
+
+
+def _declaration(
+    function: object,
+    *,
+    name: object,
+    partitions: object,
+    inputs: object,
+    version: object,
+    timeout: object,
+) -> Declaration:
+    if not isinstance(function, FunctionType):
+        raise UsageError(f"@headgate.dataset decorates functions, got {shown_value(function)}")
+    label = function.__qualname__
+    if not label.isidentifier():
+        raise UsageError(
+            f"{label} cannot be a dataset: workers find a function by its module and name",
+            hint="Define it with def at the top level of a module.",
+        )
+    checked_name = _dataset_name(label, name)
+    where = f"dataset {checked_name}"
+    _check_partitions(where, partitions)
+    if version is not None and (not isinstance(version, str) or not version):
+        raise UsageError(f"{where}: version must be text, got {version!r}", hint='Write version="2".')
+    code = code_of(unwrapped(function))
+    return Declaration(
+        checked_name,
+        function,
+        cast("Partitioning", partitions),
+        _inputs(where, _parameters(where, code), inputs),
+        version,
+        _timeout_ms(where, timeout),
+        code.co_filename,
+        code.co_firstlineno,
+    )
+
+
+def _dataset_name(label: str, name: object) -> str:
+    if name is not None:
+        return check_dataset_name(name)
+    try:
+        return check_dataset_name(label)
+    except UsageError as error:
+        raise UsageError(error.message, hint='Give it another name: @headgate.dataset(name="...").') from None
+
+
+def _parameters(where: str, code: CodeType) -> tuple[str, ...]:
+    if code.co_flags & (_CO_VARARGS | _CO_VARKEYWORDS):
+        raise UsageError(f"{where}: its function takes *args or **kwargs", hint="Name every input as a parameter.")
+    if code.co_posonlyargcount:
+        raise UsageError(
+            f"{where}: its function takes parameters by position only", hint="Remove the / from its parameters."
+        )
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return tuple(name for name in names if name != CONTEXT_PARAMETER)
+
+
+def _inputs(where: str, parameters: tuple[str, ...], given: object) -> dict[str, Input]:
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        raise UsageError(f"{where}: inputs must be a dict of parameter names, got {type(given).__name__}")
+    for parameter in given:
+        if parameter not in parameters:
+            raise UsageError(
+                f"{where}: inputs names {shown(str(parameter))}, which is no parameter of its function",
+                hint=f"Its inputs are {', '.join(parameters)}." if parameters else "Its function has no inputs.",
+            )
+    return {parameter: _input(where, parameter, given.get(parameter)) for parameter in parameters}
+
+
+def _input(where: str, parameter: str, given: object) -> Input:
+    if isinstance(given, Input):
+        return given
+    if given is not None and not isinstance(given, MAPPINGS):
+        raise UsageError(f"{where}: inputs[{parameter!r}] is {shown_value(given)}", hint=MAPPING_HINT)
+    try:
+        return Input(check_dataset_name(parameter), cast("Mapping", given or Overlap()))
+    except UsageError:
+        raise UsageError(
+            f"{where}: parameter {shown(parameter)} is no name of a dataset",
+            hint=f'Say what it reads: inputs={{"{parameter}": headgate.input("...")}}.',
+        ) from None
+
+
+def _timeout_ms(where: str, timeout: object) -> int | None:
+    if timeout is None:
+        return None
+    seconds: float = 0
+    if isinstance(timeout, str):
+        if match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smh])", timeout):
+            seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+    elif isinstance(timeout, int | float) and not isinstance(timeout, bool):
+        seconds = timeout
+    if not 0.001 <= seconds <= 1e9:
+        raise UsageError(
+            f"{where}: timeout {timeout!r} is no length of time", hint='Give seconds, or text: "90s", "10m", "2h".'
+        )
+    return round(seconds * 1000)
+
+
+def _format(name: str, path: str, given: object) -> Format:
+    known = ", ".join(Format)
+    text = format_of_suffix(path) if given is None else given
+    if text is None:
+        raise UsageError(
+            f"source {name}: the ending of {shown(path)} says no format", hint=f"Say which: format= one of {known}."
+        )
+    if not isinstance(text, str) or text not in set(Format):
+        raise UsageError(f"source {name}: there is no format {text!r}", hint=f"There are {known}.")
+    if "://" in path and not is_url(path):
+        raise UsageError(f"source {name}: {shown(path)} is no http(s) address", hint="Use a path, http:// or https://.")
+    return Format(text)
+
+
+def _check_partitions(where: str, partitions: object) -> None:
+    if not isinstance(partitions, Partitioning):
+        raise UsageError(
+            f"{where}: partitions is {shown_value(partitions)}",
+            hint='Use headgate.daily("2024-01-01"), .hourly, .weekly, .monthly, .static or .product.',
+        )

@@ -1,0 +1,146 @@
+CREATE TABLE meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    store TEXT NOT NULL,
+    -- The largest number ever given to an attempt or a version. It never goes down.
+    last_id INTEGER NOT NULL
+);
+
+CREATE TABLE dataset (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+
+CREATE TABLE run (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    author TEXT NOT NULL,
+    plan_hash TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    finished_ms INTEGER,
+    -- Last, because it can be long: the columns before it are read without it.
+    plan TEXT NOT NULL
+);
+
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES run (n),
+    dataset INTEGER NOT NULL REFERENCES dataset (id),
+    key TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    path TEXT NOT NULL,
+    expects INTEGER,
+    started_ms INTEGER NOT NULL,
+    finished_ms INTEGER,
+    error_class TEXT,
+    error TEXT,
+    hint TEXT,
+    traceback TEXT
+);
+
+CREATE INDEX attempt_task ON attempt (run, dataset, key);
+CREATE INDEX attempt_running ON attempt (id) WHERE state = 'running';
+CREATE INDEX attempt_uncollected ON attempt (id) WHERE state <> 'running' AND path <> '';
+
+CREATE TABLE schema (
+    id INTEGER PRIMARY KEY,
+    hash TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL
+);
+
+CREATE TABLE version (
+    id INTEGER PRIMARY KEY,
+    dataset INTEGER NOT NULL REFERENCES dataset (id),
+    key TEXT NOT NULL,
+    -- [[path, rows, bytes, hash], ...]
+    files TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    content TEXT NOT NULL,
+    schema INTEGER REFERENCES schema (id),
+    created_ms INTEGER NOT NULL
+);
+
+CREATE TABLE journal (
+    seq INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    run TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    body TEXT NOT NULL,
+    hash TEXT NOT NULL
+);
+
+CREATE TABLE checkpoint (
+    attempt INTEGER PRIMARY KEY,
+    -- NULL for sources, so that the unique index lets them be observed any number of times.
+    run INTEGER REFERENCES run (n),
+    dataset INTEGER NOT NULL REFERENCES dataset (id),
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL REFERENCES version (id),
+    previous INTEGER REFERENCES version (id),
+    code TEXT NOT NULL,
+    declared_version TEXT,
+    -- 64 bits without a sign, kept as the signed integer with the same bits.
+    inputs_digest INTEGER NOT NULL,
+    watermark_ms INTEGER,
+    offsets TEXT,
+    started_ms INTEGER NOT NULL,
+    published_ms INTEGER NOT NULL,
+    -- The journal entry that published it: the order of publishing, and what its digest is checked against.
+    entry INTEGER NOT NULL
+);
+
+CREATE UNIQUE INDEX checkpoint_task ON checkpoint (dataset, key, run);
+CREATE INDEX checkpoint_run ON checkpoint (run, entry);
+CREATE INDEX checkpoint_dataset ON checkpoint (dataset, entry);
+
+CREATE TABLE lineage (
+    checkpoint INTEGER NOT NULL REFERENCES checkpoint (attempt),
+    version INTEGER NOT NULL REFERENCES version (id),
+    PRIMARY KEY (checkpoint, version)
+) WITHOUT ROWID;
+
+CREATE INDEX lineage_version ON lineage (version);
+
+CREATE TABLE head (
+    dataset INTEGER NOT NULL REFERENCES dataset (id),
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL REFERENCES version (id),
+    checkpoint INTEGER NOT NULL REFERENCES checkpoint (attempt),
+    PRIMARY KEY (dataset, key)
+) WITHOUT ROWID;
+
+CREATE TABLE command (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    author TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
+
+-- What the tables keep as numbers, as text. Without outer joins, so that SQLite folds them into the statements.
+CREATE VIEW attempts AS
+SELECT a.id, r.id AS run, d.name AS dataset, a.key, a.number, a.state, a.path, a.expects, a.started_ms,
+    a.finished_ms, a.error_class, a.error, a.hint, a.traceback
+FROM attempt a
+JOIN run r ON r.n = a.run
+JOIN dataset d ON d.id = a.dataset;
+
+CREATE VIEW versions AS
+SELECT v.id, d.name AS dataset, v.key, v.files, v.rows, v.bytes, v.content,
+    (SELECT s.body FROM schema s WHERE s.id = v.schema) AS schema, v.created_ms
+FROM version v
+JOIN dataset d ON d.id = v.dataset;
+
+CREATE VIEW checkpoints AS
+SELECT c.attempt, coalesce((SELECT r.id FROM run r WHERE r.n = c.run), '') AS run, d.name AS dataset, c.key, c.version,
+    c.previous, c.code, c.declared_version, c.inputs_digest, c.watermark_ms, c.offsets, c.started_ms, c.published_ms,
+    c.entry
+FROM checkpoint c
+JOIN dataset d ON d.id = c.dataset;

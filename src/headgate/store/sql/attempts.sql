@@ -1,0 +1,43 @@
+-- name: last_id
+SELECT last_id FROM meta;
+
+-- name: reserve_ids
+UPDATE meta SET last_id = :last WHERE last_id < :first;
+
+-- name: add_attempt
+INSERT INTO attempt (id, run, dataset, key, number, state, path, expects, started_ms)
+VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?);
+
+-- name: end_attempt
+UPDATE attempt
+SET state = ?, finished_ms = ?, error_class = ?, error = ?, hint = ?, traceback = ?
+WHERE id = ? AND state = 'running';
+
+-- name: lose_attempts
+UPDATE attempt SET state = 'lost', finished_ms = :now_ms WHERE state = 'running';
+
+-- name: succeed_attempt
+UPDATE attempt SET state = 'succeeded', finished_ms = ?, path = ? WHERE id = ?;
+
+-- name: supersede_attempt
+UPDATE attempt SET state = 'superseded', finished_ms = ? WHERE id = ?;
+
+-- name: fence_attempt
+UPDATE attempt SET state = 'fenced' WHERE id = ? AND state = 'lost';
+
+-- name: forget_path
+UPDATE attempt SET path = '' WHERE id = ? AND state <> 'running';
+
+-- name: attempts
+SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
+FROM attempts
+WHERE run = :run AND (:dataset IS NULL OR dataset = :dataset) AND (:key IS NULL OR key = :key)
+ORDER BY id;
+
+-- name: running_attempts
+SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
+FROM attempts WHERE state = 'running' ORDER BY id;
+
+-- name: uncollected_attempts
+SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
+FROM attempts WHERE state <> 'running' AND path <> '' ORDER BY id;

@@ -1,0 +1,51 @@
+-- name: head_states
+SELECT h.key, h.version, c.code, c.inputs_digest
+FROM head h
+JOIN checkpoint c ON c.attempt = h.checkpoint
+WHERE h.dataset = (SELECT id FROM dataset WHERE name = :dataset);
+
+-- name: heads
+SELECT v.id, v.dataset, v.key, v.files, v.rows, v.bytes, v.content, v.schema, v.created_ms
+FROM head h
+CROSS JOIN versions v ON v.id = h.version
+WHERE h.dataset = (SELECT id FROM dataset WHERE name = :dataset);
+
+-- name: heads_of_keys
+SELECT v.id, v.dataset, v.key, v.files, v.rows, v.bytes, v.content, v.schema, v.created_ms
+FROM json_each(:keys) j
+CROSS JOIN head h ON h.dataset = (SELECT id FROM dataset WHERE name = :dataset) AND h.key = j.value
+CROSS JOIN versions v ON v.id = h.version;
+
+-- name: datasets
+SELECT name FROM dataset d WHERE EXISTS (SELECT 1 FROM head h WHERE h.dataset = d.id) ORDER BY name;
+
+-- name: version
+SELECT id, dataset, key, files, rows, bytes, content, schema, created_ms FROM versions WHERE id = :version;
+
+-- name: lineage
+SELECT v.id, v.dataset, v.key, v.files, v.rows, v.bytes, v.content, v.schema, v.created_ms
+FROM lineage l
+CROSS JOIN versions v ON v.id = l.version
+WHERE l.checkpoint = :checkpoint
+ORDER BY v.dataset, v.key, v.id;
+
+-- name: checkpoints_of_dataset
+SELECT attempt, run, dataset, key, version, previous, code, declared_version, inputs_digest, watermark_ms, offsets,
+    started_ms, published_ms
+FROM checkpoints WHERE dataset = :dataset
+ORDER BY entry DESC, attempt DESC LIMIT :limit;
+
+-- name: checkpoints_of_partition
+SELECT attempt, run, dataset, key, version, previous, code, declared_version, inputs_digest, watermark_ms, offsets,
+    started_ms, published_ms
+FROM checkpoints WHERE dataset = :dataset AND key = :key
+-- The plus keeps SQLite from walking the whole dataset in the order of entries.
+ORDER BY +entry DESC, attempt DESC LIMIT :limit;
+
+-- name: checkpoints_of_run
+SELECT c.attempt, :run, d.name, c.key, c.version, c.previous, c.code, c.declared_version, c.inputs_digest,
+    c.watermark_ms, c.offsets, c.started_ms, c.published_ms
+FROM checkpoint c
+JOIN dataset d ON d.id = c.dataset
+WHERE c.run = (SELECT n FROM run WHERE id = :run)
+ORDER BY c.entry, c.attempt;

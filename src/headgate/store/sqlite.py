@@ -1,0 +1,173 @@
+"""The embedded state store: SQLite, in one file with a write-ahead log."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from headgate.errors import InternalError, UnavailableError, UsageError
+from headgate.store.sqlite_errors import explained, explaining
+from headgate.store.sqlite_interned import Interned
+from headgate.store.sqlite_open import lead_of, migrate, open_file, refusal
+from headgate.store.sqlite_reads import SqliteReads
+from headgate.store.sqlite_transaction import SqliteTransaction
+from headgate.store.witness import Mark, Witness, disagreement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def open_store(path: Path, *, data_root: Path, create: bool) -> SqliteStore:
+    """Open the state store in a file, and make sure that it is not older than the data beside it.
+
+    Args:
+        path: The file; beside it SQLite keeps PATH-wal and PATH-shm, and the coordinator's lock is PATH-lead.
+        data_root: The data folder, which holds the witness.
+        create: Whether to make the store if there is none, and to bring an older schema up to date. Without it
+            nothing is made, and where there is no store the result is an empty one that refuses writes.
+
+    Raises:
+        ConflictError: The store was lost or is older than the data, or its schema does not fit.
+        UnavailableError: It cannot be opened.
+    """
+    # A later change of the working directory must not lead to another store.
+    path, witness = path.absolute(), Witness(data_root.absolute())
+    connection = open_file(path, witness, create=create)
+    is_absent = connection is None
+    if connection is None:
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(connection, 0)
+    try:
+        store = SqliteStore(connection, path, witness, is_absent=is_absent)
+        if not is_absent:
+            store.settle_witness(create=create)
+    except BaseException:
+        connection.close()
+        raise
+    return store
+
+
+class SqliteStore(SqliteReads):
+    """A state store in one SQLite file; the contract is `store.Store`. Made by `open_store`.
+
+    Args:
+        connection: With the current schema, in autocommit mode.
+        path: Its file.
+        witness: The witness beside the data.
+        is_absent: Whether there is no such file, so that this is an empty store in memory.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, witness: Witness, *, is_absent: bool) -> None:
+        super().__init__(connection, path)
+        self._witness = witness
+        self._is_absent = is_absent
+        self._lead = lead_of(path)
+        self._interned = Interned(connection)
+        row = self._row("store_id")
+        if row is None:
+            raise InternalError(f"state store {path} has no id")
+        self._store_id: str = row[0]
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqliteTransaction]:
+        """Open a write transaction: committed and durable at the end of the block, absent if it raises."""
+        self._refuse_absent()
+        if self._connection.in_transaction:
+            raise InternalError("a transaction was opened inside another one")
+        with explaining(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+        transaction = SqliteTransaction(self._connection, self._interned, self._store_id)
+        try:
+            with explaining(self._path):
+                yield transaction
+            self._commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        if transaction.appended:
+            self._witness.write(transaction.journal_head())
+
+    def _commit(self) -> None:
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            cause = explained(error, self._path)
+            raise UnavailableError(
+                f"{cause.message}; whether the last changes were stored is not known", hint=cause.hint
+            ) from error
+
+    def _roll_back(self) -> None:
+        self._interned.forget()
+        if self._connection.in_transaction:
+            # What matters is the error that led here; closing the connection rolls back as well.
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _refuse_absent(self) -> None:
+        if self._is_absent:
+            raise UsageError(f"there is no state store at {self._path} yet", hint="A backfill makes it.")
+
+    def settle_witness(self, *, create: bool) -> None:
+        """Refuse a store that is older than the data; give a new one its witness.
+
+        Raises:
+            ConflictError: It is older, or another one.
+        """
+        problem = self._disagreement()
+        if problem:
+            raise refusal(self._path, self._witness, problem)
+        if create and self._witness.read() is None:
+            with explaining(self._path):
+                # The write lock keeps others from appending to the journal between the look and the file.
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    if self._witness.read() is None and self._head().seq == 0:
+                        self._witness.create(Mark(self._store_id, 0, ""))
+                finally:
+                    self._connection.execute("ROLLBACK")
+
+    def _head(self) -> Mark:
+        return self.journal_head(self._store_id)
+
+    def _disagreement(self) -> str:
+        mark = self._witness.read()
+        return disagreement(mark, self._head(), self.journal_hash, self._witness.data_root)
+
+    def journal_seq(self) -> int:
+        """Return the number of the newest journal entry, 0 if there is none."""
+        return self._head().seq
+
+    def check(self) -> list[str]:
+        """Return what is wrong inside the store, as sentences."""
+        from headgate.store.sqlite_check import problems
+
+        is_led = self._is_absent or self.leader() is not None
+        problem = "" if self._is_absent else self._disagreement()
+        with explaining(self._path):
+            self._connection.execute("BEGIN")
+            try:
+                found = problems(self._connection, self._store_id, is_led=is_led)
+            finally:
+                self._connection.execute("ROLLBACK")
+        return [problem, *found] if problem else found
+
+    @contextmanager
+    def lead(self, doing: str = "") -> Iterator[None]:
+        """Hold the coordinator's lock, which dies with this process."""
+        self._refuse_absent()
+        with self._lead.hold(doing):
+            # A kill between a commit and its mark leaves the mark behind.
+            self.settle_witness(create=True)
+            self._witness.write(self._head())
+            yield
+
+    def leader(self) -> str | None:
+        """Return who holds the coordinator's lock now, as text; None if nobody."""
+        return self._lead.holder()
+
+    def close(self) -> None:
+        """Close it. Idempotent."""
+        self._witness.close()
+        self._connection.close()

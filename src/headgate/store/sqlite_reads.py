@@ -1,0 +1,128 @@
+"""Reads of the embedded store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headgate.errors import UsageError
+from headgate.store.named_sql import statements
+from headgate.store.sqlite_errors import explaining
+from headgate.store.sqlite_rows import array, attempt_of, checkpoint_of, run_of, unsigned, version_of
+from headgate.store.store import HeadState, JournalEntry
+from headgate.store.witness import Mark
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from headgate.model.run import Attempt, Run
+    from headgate.model.version import Checkpoint, Version
+    from headgate.store.sqlite_rows import Row
+
+
+class SqliteReads:
+    """The reading half of `store.Store`.
+
+    Args:
+        connection: An open one.
+        path: Its file, for messages.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._sql = statements()
+
+    def _rows(self, statement: str, **parameters: object) -> Iterator[Row]:
+        with explaining(self._path):
+            yield from self._connection.execute(self._sql[statement], parameters)
+
+    def _row(self, statement: str, **parameters: object) -> Row | None:
+        return next(iter(list(self._rows(statement, **parameters))), None)
+
+    def next_id(self) -> int:
+        """Return a number larger than that of every attempt and version ever recorded here; at least 1."""
+        row = self._row("last_id")
+        return 1 + (row[0] if row else 0)
+
+    def journal_head(self, store_id: str) -> Mark:
+        """Return where the journal stands."""
+        return Mark(store_id, *(self._row("journal_head") or (0, "")))
+
+    def journal_hash(self, seq: int) -> str | None:
+        """Return the hash of a journal entry; None if there is none of that number."""
+        row = self._row("journal_hash", seq=seq)
+        return row[0] if row else None
+
+    def head_states(self, dataset: str) -> Iterator[HeadState]:
+        """Yield the heads of a dataset or source, in no order."""
+        for key, version, code, digest in self._rows("head_states", dataset=dataset):
+            yield HeadState(key, version, code, unsigned(digest))
+
+    def heads(self, dataset: str, keys: Sequence[str] | None = None) -> Iterator[Version]:
+        """Yield the head versions of a dataset; of the given keys only, if given. In no order."""
+        if keys is None:
+            rows = self._rows("heads", dataset=dataset)
+        else:
+            rows = self._rows("heads_of_keys", dataset=dataset, keys=array(dict.fromkeys(keys)))
+        return map(version_of, rows)
+
+    def datasets(self) -> list[str]:
+        """Return the names of all datasets and sources that have heads, sorted."""
+        return [name for (name,) in self._rows("datasets")]
+
+    def version(self, version: int) -> Version | None:
+        """Return a version by its id."""
+        row = self._row("version", version=version)
+        return version_of(row) if row else None
+
+    def checkpoints(self, dataset: str, key: str | None = None, *, limit: int = 1000) -> list[Checkpoint]:
+        """Return the checkpoints of a dataset or partition, newest first."""
+        if key is None:
+            rows = self._rows("checkpoints_of_dataset", dataset=dataset, limit=limit)
+        else:
+            rows = self._rows("checkpoints_of_partition", dataset=dataset, key=key, limit=limit)
+        return [checkpoint_of(row) for row in rows]
+
+    def run_checkpoints(self, run: str) -> Iterator[Checkpoint]:
+        """Yield the checkpoints of a run, in order of publishing."""
+        return map(checkpoint_of, self._rows("checkpoints_of_run", run=run))
+
+    def lineage(self, checkpoint: int) -> list[Version]:
+        """Return the versions that a checkpoint pinned as inputs, by dataset and key."""
+        return [version_of(row) for row in self._rows("lineage", checkpoint=checkpoint)]
+
+    def run(self, run: str) -> Run | None:
+        """Return a run; the text may be an unambiguous prefix of its id."""
+        row = self._row("run", run=run)
+        if row is None and run:
+            fitting = [found for (found,) in self._rows("runs_by_prefix", prefix=run)]
+            if len(fitting) > 1:
+                raise UsageError(
+                    f"several runs start with {run}: {', '.join(fitting[:3])}{' ...' if len(fitting) > 3 else ''}",
+                    hint="Give more of the run's id.",
+                )
+            row = self._row("run", run=fitting[0]) if fitting else None
+        return run_of(row) if row else None
+
+    def runs(self, *, limit: int = 100) -> list[Run]:
+        """Return runs, newest first, with `plan` left empty."""
+        return [run_of(row) for row in self._rows("runs", limit=limit)]
+
+    def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:
+        """Return attempts of a run, in order of their numbers."""
+        return [attempt_of(row) for row in self._rows("attempts", run=run, dataset=dataset, key=key)]
+
+    def running_attempts(self) -> list[Attempt]:
+        """Return every attempt in state running."""
+        return [attempt_of(row) for row in self._rows("running_attempts")]
+
+    def uncollected_attempts(self) -> list[Attempt]:
+        """Return attempts that do not run and whose staging paths are still recorded."""
+        return [attempt_of(row) for row in self._rows("uncollected_attempts")]
+
+    def journal_entries(self, *, limit: int | None = None) -> Iterator[JournalEntry]:
+        """Yield journal entries, oldest first; the newest `limit` of them if given."""
+        rows = self._rows("journal") if limit is None else self._rows("journal_tail", limit=limit)
+        return (JournalEntry(*row) for row in rows)

@@ -1,0 +1,115 @@
+"""Write transactions of the embedded store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from headgate.crashpoints import crash_point
+from headgate.errors import InternalError
+from headgate.model.run import AttemptState, RunState
+from headgate.store.sqlite_publishing import Publishing
+from headgate.store.sqlite_rows import array, attempt_of, version_of
+from headgate.store.store import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from headgate.model.run import Attempt, Failure, Run
+    from headgate.model.version import Version
+
+_ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+class SqliteTransaction(Publishing):
+    """Writes of one transaction, in order; the contract is `store.Transaction`."""
+
+    def add_run(self, run: Run) -> None:
+        """Insert a run and its journal entry."""
+        row = {
+            "id": run.id,
+            "kind": run.kind.value,
+            "state": run.state.value,
+            "reason": run.reason,
+            "author": run.author,
+            "plan_hash": run.plan_hash,
+            "created_ms": run.created_ms,
+            "finished_ms": run.finished_ms,
+            "plan": run.plan,
+        }
+        self._connection.execute(self._sql["add_run"], row)
+        body: dict[str, object] = {"kind": run.kind.value, "plan_hash": run.plan_hash}
+        self.journal(
+            "run.submitted", author=run.author, run=run.id, reason=run.reason, body=body, now_ms=run.created_ms
+        )
+
+    def set_run_state(self, run: str, state: RunState, *, author: str, reason: str, now_ms: int) -> None:
+        """Move a run to a state and journal it."""
+        row = self._connection.execute(self._sql["run_number_and_state"], {"run": run}).fetchone()
+        if row is None:
+            raise InternalError(f"the state store has no run {run}")
+        number, before = row
+        finished_ms = now_ms if state in _ENDED else None
+        self._connection.execute(
+            self._sql["set_run_state"], {"state": state.value, "finished_ms": finished_ms, "n": number}
+        )
+        self.journal(f"run.{state}", author=author, run=run, reason=reason, body={"from": before}, now_ms=now_ms)
+
+    def start_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Insert the intents of attempts, state running."""
+        if not attempts:
+            return
+        ids = [attempt.id for attempt in attempts]
+        reserved = self._connection.execute(self._sql["reserve_ids"], {"first": min(ids), "last": max(ids)})
+        if reserved.rowcount == 0:
+            raise InternalError(f"attempt number {min(ids)} is taken: something else counts in this state store")
+        run, dataset = self._interned.run, self._interned.dataset
+        self._connection.executemany(
+            self._sql["add_attempt"],
+            [
+                (a.id, run(a.run), dataset(a.dataset), a.key, a.number, a.path, a.expects, a.started_ms)
+                for a in attempts
+            ],
+        )
+        crash_point("coordinator.inside_intents")
+
+    def end_attempts(self, ended: Sequence[tuple[int, AttemptState, Failure | None]], *, now_ms: int) -> None:
+        """Move running attempts to an end state other than succeeded; those that do not run stay as they are."""
+        self._connection.executemany(
+            self._sql["end_attempt"],
+            [(state.value, now_ms, *_failure_columns(failure), attempt) for attempt, state, failure in ended],
+        )
+
+    def fence_attempts(self, *, now_ms: int) -> list[Attempt]:
+        """Move every running attempt to lost and return them, as they are now."""
+        running = [attempt_of(row) for row in self._connection.execute(self._sql["running_attempts"])]
+        self._connection.execute(self._sql["lose_attempts"], {"now_ms": now_ms})
+        return [replace(attempt, state=AttemptState.LOST, finished_ms=now_ms) for attempt in running]
+
+    def forget_paths(self, attempts: Iterable[int]) -> None:
+        """Clear the staging paths of ended attempts whose files are collected."""
+        self._connection.executemany(self._sql["forget_path"], [(attempt,) for attempt in attempts])
+
+    def take_commands(self) -> list[Command]:
+        """Remove and return the commands that wait for the coordinator, oldest first."""
+        commands = [Command(*row) for row in self._connection.execute(self._sql["commands"])]
+        if commands:
+            self._connection.execute(self._sql["clear_commands"], {"last": commands[-1].id})
+        return commands
+
+    def add_command(self, run: str, verb: str, *, author: str, reason: str, now_ms: int) -> None:
+        """Leave a request for the live coordinator."""
+        row = {"at_ms": now_ms, "run": run, "verb": verb, "author": author, "reason": reason}
+        self._connection.execute(self._sql["add_command"], row)
+
+    def heads(self, dataset: str, keys: Sequence[str]) -> list[Version | None]:
+        """Return the head versions of partitions, in order."""
+        rows = self._connection.execute(self._sql["heads_of_keys"], {"dataset": dataset, "keys": array(keys)})
+        found = {version.key: version for version in map(version_of, rows)}
+        return [found.get(key) for key in keys]
+
+
+def _failure_columns(failure: Failure | None) -> tuple[str, str, str, str] | tuple[None, None, None, None]:
+    if failure is None:
+        return None, None, None, None
+    return failure.error_class.value, failure.message, failure.hint, failure.traceback

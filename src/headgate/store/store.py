@@ -1,0 +1,277 @@
+"""The contract of state stores.
+
+Everything that must survive is written in a `Transaction`; one transaction is durable or absent as a whole. Reads
+outside a transaction see the last committed state. Times are UTC milliseconds and come from the caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from headgate.model.run import Attempt, AttemptState, Failure, Run, RunState
+    from headgate.model.version import Checkpoint, File, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What an attempt offers for publishing. Fields as in `Version` and `Checkpoint`.
+
+    `inputs` are the ids of the pinned versions, the lineage.
+    """
+
+    attempt: int
+    run: str
+    dataset: str
+    key: str
+    files: tuple[File, ...]
+    rows: int
+    bytes: int
+    content: str
+    schema: tuple[tuple[str, str], ...] | None
+    code: str
+    declared_version: str | None
+    inputs: tuple[int, ...]
+    inputs_digest: int
+    watermark_ms: int | None
+    offsets: dict[str, int | str] | None
+    started_ms: int
+
+
+class Published(StrEnum):
+    """What became of a candidate.
+
+    NEW: a new version is the head. UNCHANGED: same content and schema as the head, which stays (early cut-off).
+    FENCED: the attempt is not the running one any more. SUPERSEDED: the head moved since the attempt started.
+    """
+
+    NEW = "new"
+    UNCHANGED = "unchanged"
+    FENCED = "fenced"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A version of a source's partition, as its file was found."""
+
+    dataset: str
+    key: str
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class HeadState:
+    """What planning needs to know of a head: its version, and how its checkpoint came to be."""
+
+    key: str
+    version: int
+    code: str
+    inputs_digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One entry of the append-only, hash-chained journal."""
+
+    seq: int
+    at_ms: int
+    author: str
+    kind: str
+    run: str
+    reason: str
+    body: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request to a live coordinator, left as a row by another process."""
+
+    id: int
+    run: str
+    verb: str
+    author: str
+    reason: str
+
+
+class Transaction(Protocol):
+    """Writes of one transaction, in order. Reads made through it see its own writes."""
+
+    def add_run(self, run: Run) -> None:
+        """Insert a run and its journal entry."""
+        ...
+
+    def set_run_state(self, run: str, state: RunState, *, author: str, reason: str, now_ms: int) -> None:
+        """Move a run to a state and journal it; end states set `finished_ms`, others clear it."""
+        ...
+
+    def start_attempts(self, attempts: Sequence[Attempt]) -> None:
+        """Insert the intents of attempts, state running. `expects` is filled in by the caller.
+
+        Pre: the numbers are at least `Store.next_id()`, in any order; the caller holds the lead.
+        """
+        ...
+
+    def publish(self, candidates: Sequence[Candidate], *, author: str, now_ms: int) -> list[Published]:
+        """Check fencing tokens and old heads, move heads, and record what was made.
+
+        Post: for NEW and UNCHANGED the attempt is succeeded and has a checkpoint; its staging path is forgotten for
+        NEW and stays to be collected for UNCHANGED. For SUPERSEDED the attempt is superseded, for FENCED one that was
+        lost is fenced, and nothing else changed. One journal entry for the call, if anything was published. Two
+        candidates of one call never share a partition.
+
+        Returns:
+            One verdict for each candidate, in order.
+        """
+        ...
+
+    def end_attempts(self, ended: Sequence[tuple[int, AttemptState, Failure | None]], *, now_ms: int) -> None:
+        """Move running attempts to an end state other than succeeded; those that do not run stay as they are."""
+        ...
+
+    def fence_attempts(self, *, now_ms: int) -> list[Attempt]:
+        """Move every running attempt to lost and return them, as they are now: a new coordinator takes over."""
+        ...
+
+    def forget_paths(self, attempts: Iterable[int]) -> None:
+        """Clear the staging paths of ended attempts whose files are collected."""
+        ...
+
+    def observe(self, observations: Sequence[Observation], *, author: str, now_ms: int) -> int:
+        """Make a new version and head of each source partition whose file is new or changed; return how many.
+
+        Changed means another hash. A file that only moved keeps its version, which gets the new path. One journal
+        entry for the call, if anything changed. No partition twice in one call; the caller holds the lead.
+        """
+        ...
+
+    def journal(self, kind: str, *, author: str, run: str, reason: str, body: dict[str, object], now_ms: int) -> None:
+        """Append an entry to the journal."""
+        ...
+
+    def take_commands(self) -> list[Command]:
+        """Remove and return the commands that wait for the coordinator, oldest first."""
+        ...
+
+    def add_command(self, run: str, verb: str, *, author: str, reason: str, now_ms: int) -> None:
+        """Leave a request for the live coordinator."""
+        ...
+
+    def heads(self, dataset: str, keys: Sequence[str]) -> list[Version | None]:
+        """Return the head versions of partitions, in order."""
+        ...
+
+
+class Store(Protocol):
+    """A state store, opened. One coordinator at a time; any number of readers. Not thread-safe.
+
+    Iterators read as they go: use one up before the next write through the same store.
+    """
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open a write transaction: committed and durable at the end of the block, absent if it raises.
+
+        Raises:
+            UnavailableError: It could not be opened or its outcome is unknown; the caller must reload.
+        """
+        ...
+
+    def next_id(self) -> int:
+        """Return a number larger than that of every attempt and version ever recorded here; at least 1.
+
+        It reserves nothing: the holder of the lead counts on from it. A staged file of an attempt with this number or
+        a larger one proves that the store is older than the data.
+        """
+        ...
+
+    def head_states(self, dataset: str) -> Iterator[HeadState]:
+        """Yield the heads of a dataset or source, in no order."""
+        ...
+
+    def heads(self, dataset: str, keys: Sequence[str] | None = None) -> Iterator[Version]:
+        """Yield the head versions of a dataset; of the given keys only, if given. In no order."""
+        ...
+
+    def datasets(self) -> list[str]:
+        """Return the names of all datasets and sources that have heads, sorted."""
+        ...
+
+    def version(self, version: int) -> Version | None:
+        """Return a version by its id."""
+        ...
+
+    def checkpoints(self, dataset: str, key: str | None = None, *, limit: int = 1000) -> list[Checkpoint]:
+        """Return the checkpoints of a dataset or partition, newest first."""
+        ...
+
+    def run_checkpoints(self, run: str) -> Iterator[Checkpoint]:
+        """Yield the checkpoints of a run, in order of publishing (those of one call by attempt)."""
+        ...
+
+    def lineage(self, checkpoint: int) -> list[Version]:
+        """Return the versions that a checkpoint pinned as inputs, by dataset and key."""
+        ...
+
+    def run(self, run: str) -> Run | None:
+        """Return a run; the text may be an unambiguous prefix of its id. None if there is none.
+
+        Raises:
+            UsageError: Several runs start with the text.
+        """
+        ...
+
+    def runs(self, *, limit: int = 100) -> list[Run]:
+        """Return runs, newest first, with `plan` left empty: plans can be long, `run` has them."""
+        ...
+
+    def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:
+        """Return attempts of a run, in order of their numbers."""
+        ...
+
+    def running_attempts(self) -> list[Attempt]:
+        """Return every attempt in state running."""
+        ...
+
+    def uncollected_attempts(self) -> list[Attempt]:
+        """Return attempts that do not run and whose staging paths are still recorded: what is there is garbage.
+
+        Succeeded ones are among them when the content had not changed.
+        """
+        ...
+
+    def journal_entries(self, *, limit: int | None = None) -> Iterator[JournalEntry]:
+        """Yield journal entries, oldest first; the newest `limit` of them if given."""
+        ...
+
+    def journal_seq(self) -> int:
+        """Return the number of the newest journal entry, 0 if there is none: while it stands, nothing was written."""
+        ...
+
+    def check(self) -> list[str]:
+        """Return what is wrong inside the store, as sentences: integrity, journal chain, dangling references."""
+        ...
+
+    def lead(self, doing: str = "") -> AbstractContextManager[None]:
+        """Hold the coordinator's lock, which dies with this process.
+
+        Args:
+            doing: What for, such as "run 2013-...", for the message that others get.
+
+        Raises:
+            ConflictError: Another coordinator is alive; the message names its process and run.
+        """
+        ...
+
+    def leader(self) -> str | None:
+        """Return who holds the coordinator's lock now, as text; None if nobody."""
+        ...
+
+    def close(self) -> None:
+        """Close it. Idempotent."""
+        ...

@@ -1,0 +1,118 @@
+"""Where data files lie under the data root: ``DATASET/RUN/KEY-aATTEMPT.parquet``.
+
+The attempt's number makes a path unique; the key in it is for people and never read back. No path is ever
+computed from a user's text alone, and none leads out of the root.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headgate.errors import InternalError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAX_SLUG = 80
+LEFTOVER = ".input"
+
+_COSMETIC = re.compile(r"[^A-Za-z0-9._-]")
+_STAGED = re.compile(r".*-a([0-9]{1,19})\.parquet")
+
+
+def stage_path(dataset: str, run: str, key: str, attempt: int) -> str:
+    """Return where an attempt stages its file, relative to the data root, with slashes."""
+    slug = _COSMETIC.sub("_", key)[:MAX_SLUG].lstrip(".")
+    return f"{dataset}/{run}/{slug}-a{attempt:04d}.parquet"
+
+
+def resolve(data_root: Path, relative: str) -> Path:
+    """Return the absolute path of a file that is recorded relative to the data root.
+
+    Raises:
+        InternalError: It would lie outside the root.
+    """
+    parts = relative.split("/")
+    if not relative or "\0" in relative or "\\" in relative or any(part in {"", ".", ".."} for part in parts):
+        raise InternalError(f"{relative!r} is no path inside the data root")
+    return data_root / relative
+
+
+def make_directories(data_root: Path, relatives: Iterable[str]) -> None:
+    """Create the directories that staged files go into, durably. Idempotent.
+
+    Raises:
+        UnavailableError: The file system refused.
+    """
+    changed: set[Path] = set()
+    for directory in {resolve(data_root, relative).parent for relative in relatives}:
+        missing = directory
+        absent: list[Path] = []
+        while not missing.is_dir():
+            absent.append(missing)
+            missing = missing.parent
+        for new in reversed(absent):
+            try:
+                new.mkdir(exist_ok=True)
+            except OSError as error:
+                raise UnavailableError(f"cannot create {new}: {error.strerror}") from error
+            changed.add(new.parent)
+    fsync_directories(changed)
+
+
+def fsync_directories(directories: Iterable[Path]) -> None:
+    """Make the entries of directories durable: files in them survive a loss of power under their names.
+
+    Raises:
+        UnavailableError: The file system refused; what was staged there must not be published.
+    """
+    for directory in set(directories):
+        try:
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise UnavailableError(f"cannot fsync {directory}: {error.strerror}") from error
+
+
+def collect(data_root: Path, relative: str) -> None:
+    """Remove what an attempt left behind: its staged file and its downloads. Idempotent.
+
+    Raises:
+        InternalError: The path would lie outside the root.
+        UnavailableError: The file system refused.
+    """
+    path = resolve(data_root, relative)
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path.parent) as entries:
+            leftovers = [entry.path for entry in entries if entry.name.startswith(path.name + LEFTOVER)]
+            for leftover in leftovers:
+                Path(leftover).unlink(missing_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"cannot remove {path}: {error.strerror}") from error
+
+
+def attempts_on_disk(data_root: Path) -> Iterator[tuple[str, int]]:
+    """Yield the relative path and attempt number of every staged or published file, in no order."""
+    for dataset in _directories(data_root):
+        for run in _directories(dataset):
+            with os.scandir(run) as entries:
+                for entry in entries:
+                    if match := _STAGED.fullmatch(entry.name):
+                        yield f"{dataset.name}/{run.name}/{entry.name}", int(match[1])
+
+
+def _directories(parent: Path) -> list[Path]:
+    try:
+        with os.scandir(parent) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir()]
+    except FileNotFoundError:
+        return []

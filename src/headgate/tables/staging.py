@@ -1,0 +1,263 @@
+"""Staging: a new file, written once, made durable and read back before anybody may publish it.
+
+The file is created exclusively under a path that no other attempt has, and fsynced here. Its directory exists
+already; the coordinator fsyncs that before it publishes (`layout.fsync_directories`), once for many files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headgate.crashpoints import crash_point
+from headgate.errors import UnavailableError, UsageError
+from headgate.tables.checksum import ContentChecksum
+from headgate.tables.readback import read_back
+from headgate.tables.schema import schema_text, stored_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+    from pathlib import Path
+    from typing import Self
+
+    from typing_extensions import Buffer
+
+    from headgate.tables.readback import ReadBack
+
+SMALL_BYTES = 8 * 1024 * 1024
+GROUP_ROWS = 1_048_576
+GROUP_BYTES = 128 * 1024 * 1024
+
+_DISK_HINT = "Look at the disk (free space, quotas, the system log), then retry the run."
+
+
+@dataclass(frozen=True, slots=True)
+class StagedTable:
+    """A staged file and what it holds: fields as in `Version` and `File`."""
+
+    path: Path
+    rows: int
+    bytes: int
+    hash: str
+    content: str
+    schema: tuple[tuple[str, str], ...]
+
+
+def stage(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedTable:
+    """Write batches to a new Parquet file, fsync it, and audit it by reading it back.
+
+    Args:
+        path: A path that does not exist, in a directory that does.
+        schema: The schema of every batch.
+        batches: The rows; what raises there passes through, and the file is removed.
+
+    Raises:
+        UsageError: The table has no columns, two of one name, or a type that cannot be stored.
+        UnavailableError: The file system refused, or what was read back is not what was written. Never retried here:
+            after a failed fsync nobody knows what is on disk.
+    """
+    stored = stored_schema(schema)
+    source = (_cast(batch, stored) for batch in batches)
+    head: list[pa.RecordBatch] = []
+    head_bytes = 0
+    for batch in source:
+        head.append(batch)
+        head_bytes += batch.nbytes
+        if head_bytes > SMALL_BYTES:
+            return _stage_stream(path, stored, chain(head, source))
+    return _stage_whole(path, pa.Table.from_batches(head, stored))
+
+
+def _stage_whole(path: Path, table: pa.Table) -> StagedTable:
+    """Stage a small table: encoded in memory, and compared with what is read back as a whole."""
+    sink = pa.BufferOutputStream()
+    with _writer(sink, table.schema) as writer, _refusals():
+        writer.write_table(table)
+    encoded = memoryview(sink.getvalue())
+    crash_point("worker.before_stage")
+    with _NewFile(path) as file:
+        file.write(encoded[: len(encoded) // 2])
+        file.write(encoded[len(encoded) // 2 :])
+        file.start_fsync()
+        crash_point("worker.after_write")
+        return _audited(file, table.schema, table.num_rows, table)
+
+
+def _stage_stream(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedTable:
+    """Stage a table of any size in bounded memory, and compare rows and checksum with what is read back."""
+    checksum = ContentChecksum()
+    crash_point("worker.before_stage")
+    with _NewFile(path) as file:
+        with pa.PythonFile(file, mode="w") as sink, _writer(sink, schema) as writer:
+            for group in _groups(batches):
+                for batch in group:
+                    checksum.update(batch)
+                with _refusals():
+                    writer.write_table(pa.Table.from_batches(group, schema), row_group_size=GROUP_ROWS)
+        file.start_fsync()
+        crash_point("worker.after_write")
+        return _audited(file, schema, checksum.rows, checksum)
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Yield batches together until they are worth a row group."""
+    group: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        group.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield group
+            group, rows, size = [], 0, 0
+    if group:
+        yield group
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if batch.schema.equals(schema):
+        return batch
+    with _refusals():
+        return batch.cast(schema)
+
+
+def _writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
+    # A dictionary is tried on every value: half of the time for numbers that hardly repeat.
+    texts = [field.name for field in schema if _is_text(field.type)]
+    with _refusals():
+        return pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_large_string(kind) or types.is_string(kind) or types.is_dictionary(kind))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say in a user's words what the Parquet writer cannot store."""
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise UsageError(
+            f"the result cannot be stored as Parquet: {error}", hint="Convert the column to a plain type first."
+        ) from error
+
+
+def _audited(file: _NewFile, schema: pa.Schema, rows: int, written: pa.Table | ContentChecksum) -> StagedTable:
+    """Read a file back and compare its bytes, rows and content with what was written.
+
+    Raises:
+        UnavailableError: It cannot be read, or holds something else.
+    """
+    try:
+        found = read_back(file.path)
+    except (OSError, pa.ArrowException) as error:
+        raise UnavailableError(f"{file.path} cannot be read back: {error}", hint=_DISK_HINT) from error
+    file.finish_fsync()
+    if found.hash != file.hash():
+        raise UnavailableError(
+            f"{file.path} does not read back as it was written: other bytes came back", hint=_DISK_HINT
+        )
+    if found.rows != rows or not _is_same(found, written):
+        raise UnavailableError(
+            f"{file.path} does not hold what was given: {rows} rows went in, {found.rows} came out", hint=_DISK_HINT
+        )
+    crash_point("worker.after_audit")
+    return StagedTable(file.path, rows, found.bytes, found.hash, found.content, schema_text(schema))
+
+
+def _is_same(found: ReadBack, written: pa.Table | ContentChecksum) -> bool:
+    if isinstance(written, ContentChecksum):
+        return found.content == written.text()
+    # Much cheaper than a second checksum; NaN and types that Parquet widens are unequal here and need it.
+    if found.table is not None and found.table.equals(written):
+        return True
+    checksum = ContentChecksum()
+    for batch in written.to_batches():
+        checksum.update(batch)
+    return found.content == checksum.text()
+
+
+@cache
+def _fsyncs() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="headgate-fsync")
+
+
+class _NewFile:
+    """A file created exclusively and removed again unless the block ends well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._digest = hashlib.sha256()
+        self._written = False
+        self._fsync: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise self._failed("create", error) from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._fsync is not None:
+            self._fsync.exception()
+        os.close(self._descriptor)
+        if kind is not None:
+            with suppress(OSError):
+                self.path.unlink()
+
+    def write(self, data: Buffer) -> int:
+        """Write all of the data."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        self._digest.update(rest)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            raise self._failed("write", error) from error
+        if not self._written:
+            self._written = True
+            crash_point("worker.mid_write")
+        return size
+
+    def start_fsync(self) -> None:
+        """Make it durable, in a thread: the disk and the audit take equally long, and neither needs the other."""
+        self._fsync = _fsyncs().submit(os.fsync, self._descriptor)
+
+    def finish_fsync(self) -> None:
+        """Wait until it is durable. After a failure nobody knows what is on disk."""
+        assert self._fsync is not None
+        try:
+            self._fsync.result()
+        except OSError as error:
+            raise self._failed("fsync", error) from error
+
+    def hash(self) -> str:
+        """Return ``sha256:hex`` of what was written."""
+        return f"sha256:{self._digest.hexdigest()}"
+
+    def _failed(self, what: str, error: OSError) -> UnavailableError:
+        return UnavailableError(f"cannot {what} {self.path}: {error.strerror}", hint=_DISK_HINT)
+
+    # What pa.PythonFile asks of a file beside `write`.
+    closed = False
+
+    def flush(self) -> None:
+        """Do nothing: nothing is buffered."""
+
+    def close(self) -> None:
+        """Do nothing: the block closes it."""

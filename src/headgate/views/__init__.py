@@ -1,0 +1,1 @@
+"""Read models: one module per question, plain values as answers. Shared by every face of Headgate."""

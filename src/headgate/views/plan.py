@@ -1,0 +1,85 @@
+"""A plan as people and machines read it: which partitions of which dataset, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headgate.model.reason import Why
+from headgate.planning.codec import plan_hash, plan_to_json
+from headgate.views.ranges import KeyRange, key_ranges
+
+if TYPE_CHECKING:
+    from headgate.model.plan import Plan, Problem
+    from headgate.planning.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedReason:
+    """The partitions of a dataset that are planned for one reason.
+
+    Args:
+        why: The reason as a word: missing, code, inputs, upstream, forced.
+        text: The reason in words.
+        count: How many partitions.
+        ranges: Which ones.
+        keys: All of their keys, if they were asked for.
+    """
+
+    why: str
+    text: str
+    count: int
+    ranges: tuple[KeyRange, ...]
+    keys: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPart:
+    """What a plan does to one dataset; of its partitions some may be blocked: an input is missing."""
+
+    name: str
+    partitions: int
+    blocked: int
+    reasons: tuple[PlannedReason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A plan.
+
+    Args:
+        hash: Its name: SHA-256.
+        considered: Partitions that the request covers.
+        partitions: Partitions to build.
+        blocked: Those of them that cannot be built as things are.
+        datasets: In order of building.
+        problems: What blocked partitions lack; not all of them if they are many.
+    """
+
+    hash: str
+    considered: int
+    partitions: int
+    blocked: int
+    datasets: tuple[PlannedPart, ...]
+    problems: tuple[Problem, ...]
+
+
+def plan_view(plan: Plan, snapshot: Snapshot, *, with_keys: bool = False) -> PlanView:
+    """Return a plan in words.
+
+    Args:
+        plan: The plan.
+        snapshot: What it was made from.
+        with_keys: Whether to list every key.
+    """
+    parts = []
+    for part in plan.datasets:
+        grid = snapshot.grids[part.name]
+        reasons = []
+        for why, count in part.counts().items():
+            indices = part.indices[part.why == why]
+            keys = tuple(grid.keys(indices)) if with_keys else None
+            reasons.append(PlannedReason(why.name.lower(), Why(why).text, count, key_ranges(grid, indices), keys))
+        parts.append(PlannedPart(part.name, len(part.indices), int(part.blocked.sum()), tuple(reasons)))
+    name = plan_hash(plan_to_json(plan))
+    return PlanView(name, plan.considered, plan.size, plan.blocked, tuple(parts), plan.problems)

@@ -1,0 +1,149 @@
+"""Where a partition stands in the newest run that has it in its plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headgate.model.reason import Wait
+from headgate.model.run import AttemptState, RunState
+from headgate.planning.codec import plan_from_json
+from headgate.views.status import FailureLine, failure_line, state_now
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headgate.model.plan import Plan, PlannedDataset
+    from headgate.model.run import Attempt, Run
+    from headgate.planning.snapshot import Snapshot
+    from headgate.store.store import Store
+
+RUNS_LOOKED_AT = 100
+
+_HALTED = frozenset({AttemptState.FAILED, AttemptState.SUPERSEDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A task that another one waits for, and whether it has failed."""
+
+    dataset: str
+    key: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A partition in a run.
+
+    Args:
+        run: Run id.
+        run_state: Where the run stands; interrupted when nobody runs it.
+        state: Where the task stands: succeeded, unchanged, skipped, running, failed, waiting, or not built.
+        wait: Why it waits, if it does.
+        waits_for: Tasks of the run that have to end first, if any.
+        attempts: How often it has been tried.
+        failure: What went wrong the last time, if it has not succeeded since.
+    """
+
+    run: str
+    run_state: RunState
+    state: str
+    wait: str
+    waits_for: tuple[Upstream, ...]
+    attempts: int
+    failure: FailureLine | None
+
+
+def newest_task(store: Store, snapshot: Snapshot, dataset: str, index: int) -> Task | None:
+    """Return what became of a partition in the newest run that has it in its plan; None if there is none."""
+    for listed in store.runs(limit=RUNS_LOOKED_AT):
+        run = store.run(listed.id)
+        if run is None:
+            continue
+        plan = plan_from_json(run.plan)
+        part = next((part for part in plan.datasets if part.name == dataset), None)
+        if part is not None and index in part.indices and _is_cut_as_then(snapshot, part):
+            return _InRun(store, snapshot, run, plan).task(dataset, index)
+    return None
+
+
+def _is_cut_as_then(snapshot: Snapshot, part: PlannedDataset) -> bool:
+    dataset = snapshot.datasets.get(part.name)
+    return dataset is not None and dataset.partitioning.spec == part.partitioning
+
+
+def mask_of(snapshot: Snapshot, part: PlannedDataset) -> NDArray[np.bool_]:
+    """Return which partitions of its dataset a part of a plan has."""
+    mask = np.zeros(snapshot.grids[part.name].size, dtype=bool)
+    mask[part.indices] = True
+    return mask
+
+
+def upstream_of(snapshot: Snapshot, dataset: str, parameter: str, index: int) -> NDArray[np.int64]:
+    """Return the upstream indices that a partition reads through a parameter."""
+    entry = snapshot.datasets[dataset].inputs[parameter]
+    reads = snapshot.reads(dataset, entry, np.array([index], dtype=np.int64))
+    return np.array(list(reads.of(0)), dtype=np.int64)
+
+
+class _InRun:
+    """One run, as it is recorded."""
+
+    def __init__(self, store: Store, snapshot: Snapshot, run: Run, plan: Plan) -> None:
+        self._store = store
+        self._snapshot = snapshot
+        self._run = run
+        self._state = state_now(run, store.leader())
+        self._planned = {part.name: mask_of(snapshot, part) for part in plan.datasets if part.name in snapshot.datasets}
+
+    def task(self, dataset: str, index: int) -> Task:
+        """Return where a partition of the plan stands."""
+        key = self._snapshot.grids[dataset].key(index)
+        attempts = self._attempts(dataset, key)
+        last = attempts[-1] if attempts else None
+        failure = failure_line(last) if last is not None and last.failure is not None else None
+        task = Task(self._run.id, self._state, "waiting", "", (), len(attempts), failure)
+        made_new = self._made_new(dataset, key)
+        if made_new is not None:
+            return replace(task, state="succeeded" if made_new else "unchanged", failure=None)
+        if self._state is RunState.SUCCEEDED:
+            return replace(task, state="skipped", failure=None)
+        if last is not None and last.state in _HALTED:
+            return replace(task, state="failed")
+        if last is not None and last.state is AttemptState.RUNNING and self._state is RunState.RUNNING:
+            return replace(task, state="running")
+        waits_for = self._waits_for(dataset, index)
+        if self._state not in {RunState.RUNNING, RunState.INTERRUPTED}:
+            return replace(task, state="not built", waits_for=waits_for)
+        wait = Wait.UPSTREAM if waits_for else Wait.SLOTS
+        if self._state is RunState.INTERRUPTED:
+            wait = Wait.NO_COORDINATOR
+        return replace(task, wait=str(wait), waits_for=waits_for)
+
+    def _attempts(self, dataset: str, key: str) -> list[Attempt]:
+        found = self._store.attempts(self._run.id, dataset=dataset, key=key)
+        return [attempt for attempt in found if attempt.state is not AttemptState.RETURNED]
+
+    def _made_new(self, dataset: str, key: str) -> bool | None:
+        """Return whether the task published a new version; None if it has not succeeded in this run."""
+        for checkpoint in self._store.checkpoints(dataset, key):
+            if checkpoint.run == self._run.id:
+                return checkpoint.version == checkpoint.attempt
+        return None
+
+    def _waits_for(self, dataset: str, index: int) -> tuple[Upstream, ...]:
+        found: dict[tuple[str, str], Upstream] = {}
+        for parameter, entry in self._snapshot.datasets[dataset].inputs.items():
+            if entry.dataset not in self._planned:
+                continue
+            upstream = upstream_of(self._snapshot, dataset, parameter, index)
+            for at in upstream[self._planned[entry.dataset][upstream]].tolist():
+                key = self._snapshot.grids[entry.dataset].key(at)
+                if (entry.dataset, key) not in found and self._made_new(entry.dataset, key) is None:
+                    attempts = self._attempts(entry.dataset, key)
+                    failed = bool(attempts) and attempts[-1].state in _HALTED
+                    found[entry.dataset, key] = Upstream(entry.dataset, key, failed)
+        return tuple(found.values())

@@ -1,0 +1,224 @@
+"""One attempt: import the function, give it its inputs, call it, stage and audit what it returns.
+
+An attempt that returns nothing imports no data library. Whatever happens inside becomes a `Staged` or a `Failed`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from headgate.errors import UnavailableError, UsageError
+from headgate.model.run import ErrorClass
+from headgate.project.context import Context
+from headgate.worker.failures import AttemptError, failed
+from headgate.worker.inputs import OpenInputs, Shape, shape_of
+from headgate.worker.messages import Failed, Staged, StagedFile
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Callable
+    from concurrent.futures import Future
+
+    from headgate.tables.staging import StagedTable
+    from headgate.worker.messages import Order
+
+# `project.declare` has it too, but imports numpy, which an effect does not need.
+_CONTEXT = "ctx"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A function and what it wants."""
+
+    function: Callable[..., Any]
+    shapes: dict[str, Shape]
+    wants_context: bool
+
+
+_entries: dict[str, _Entry] = {}
+
+
+def run_attempt(order: Order) -> Staged | Failed:
+    """Run one attempt of a synchronous function, here and now. Never raises."""
+    inputs: OpenInputs | None = None
+    started_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
+    try:
+        entry = _entries.get(order.entry) or _resolve(order.entry)
+        arguments: dict[str, Any] = {}
+        if order.inputs:
+            inputs = OpenInputs(order.inputs, order.stage)
+            arguments = inputs.arguments(entry.shapes)
+        context = _add_context(order, entry, arguments)
+        value = entry.function(**arguments)
+        table = None if value is None else _stage(order, value)
+        if inputs is not None:
+            inputs.check()
+        return _staged(order, table, context, started_ms, began)
+    except BaseException as error:
+        return _failed(order, error, inputs)
+    finally:
+        if inputs is not None:
+            inputs.close()
+
+
+async def run_attempt_async(order: Order) -> Staged | Failed:
+    """Run one attempt of an `async def` function on this loop; what blocks goes to threads.
+
+    Raises:
+        asyncio.CancelledError: The attempt was cancelled; nothing of it runs any more.
+    """
+    import asyncio
+
+    inputs: OpenInputs | None = None
+    started_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
+    try:
+        entry = _entries.get(order.entry) or _resolve(order.entry)
+        arguments: dict[str, Any] = {}
+        if order.inputs:
+            inputs = OpenInputs(order.inputs, order.stage)
+            arguments = await _in_thread(inputs.arguments, entry.shapes)
+        context = _add_context(order, entry, arguments)
+        value = entry.function(**arguments)
+        if hasattr(value, "__await__"):
+            value = await value
+        table = None
+        if hasattr(value, "__anext__"):
+            pulled = _Pulled(value, asyncio.get_running_loop())
+            try:
+                table = await _in_thread(_stage, order, pulled, stop=pulled.stop)
+            finally:
+                await value.aclose()
+        elif value is not None:
+            table = await _in_thread(_stage, order, value)
+        if inputs is not None:
+            inputs.check()
+        return _staged(order, table, context, started_ms, began)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        return _failed(order, error, inputs)
+    except BaseException as error:
+        return _failed(order, error, inputs)
+    finally:
+        if inputs is not None:
+            inputs.close()
+
+
+async def _in_thread(function: Callable[..., Any], *arguments: Any, stop: Callable[[], None] | None = None) -> Any:
+    """Run a function in a thread; when cancelled, wait for its end, so that no file appears after the outcome."""
+    import asyncio
+
+    work = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        if stop is not None:
+            stop()
+        await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()
+        raise
+
+
+class _Pulled:
+    """An asynchronous generator as an iterator for another thread."""
+
+    def __init__(self, items: AsyncIterator[object], loop: asyncio.AbstractEventLoop) -> None:
+        self._items = items
+        self._loop = loop
+        self._pending: Future[object] | None = None
+        self._stopped = False
+
+    def __iter__(self) -> _Pulled:
+        return self
+
+    def __next__(self) -> object:
+        import asyncio
+
+        if self._stopped:
+            raise AttemptError(ErrorClass.PERMANENT, "the attempt was cancelled")
+        self._pending = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+        try:
+            return self._pending.result()
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    async def _next(self) -> object:
+        return await anext(self._items)
+
+    def stop(self) -> None:
+        """End the iteration with an error, at once."""
+        self._stopped = True
+        if self._pending is not None:
+            self._pending.cancel()
+
+
+def _resolve(name: str) -> _Entry:
+    """Return the function behind ``module:function`` and what its parameters are annotated as.
+
+    Raises:
+        UsageError: There is no such function, or a parameter is annotated as something that no input can be.
+    """
+    module_name, _, function_name = name.partition(":")
+    module = sys.modules.get(module_name) or import_module(module_name)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise UsageError(f"module {module_name} has no function {function_name}", hint="Plan again.")
+    inner = inspect.unwrap(function)
+    names = inspect.signature(inner).parameters
+    shapes = {parameter: shape_of(inner, parameter) for parameter in names if parameter != _CONTEXT}
+    entry = _Entry(function, shapes, _CONTEXT in names)
+    _entries[name] = entry
+    return entry
+
+
+def _add_context(order: Order, entry: _Entry, arguments: dict[str, Any]) -> Context | None:
+    if not entry.wants_context:
+        return None
+    context = Context(order.dataset, order.key, order.window, order.attempt, order.number, order.run, order.parameters)
+    arguments[_CONTEXT] = context
+    return context
+
+
+def _stage(order: Order, value: object) -> StagedTable:
+    from pathlib import Path
+
+    from headgate.tables.staging import stage
+    from headgate.worker.results import open_result
+
+    schema, batches = open_result(value, order.dataset)
+    try:
+        return stage(Path(order.stage), schema, batches)
+    except UnavailableError as error:
+        raise AttemptError(ErrorClass.RESOURCE, error.message, hint=error.hint) from error
+
+
+def _staged(order: Order, table: StagedTable | None, context: Context | None, started_ms: int, began: float) -> Staged:
+    return Staged(
+        attempt=order.attempt,
+        files=[StagedFile(order.stage, table.rows, table.bytes, table.hash)] if table else [],
+        rows=table.rows if table else 0,
+        bytes=table.bytes if table else 0,
+        content=table.content if table else "",
+        schema=list(table.schema) if table else None,
+        watermark_ms=context.watermark_ms if context else None,
+        offsets=(context.offsets or None) if context else None,
+        started_ms=started_ms,
+        elapsed_ms=(time.perf_counter() - began) * 1000,
+    )
+
+
+def _failed(order: Order, error: BaseException, inputs: OpenInputs | None) -> Failed:
+    if inputs is not None:
+        try:
+            # A file that changed under the function explains what the function met.
+            inputs.check()
+        except AttemptError as changed:
+            error = changed
+    return failed(order.attempt, error)

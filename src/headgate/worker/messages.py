@@ -1,0 +1,191 @@
+"""What goes between the coordinator and whatever runs attempts: schema'd msgpack, no pickle.
+
+Structs travel as arrays, so their fields may only be appended. A frame is 4 bytes of length (big-endian) and one
+msgpack list of messages. Decoding checks types: a message that does not fit raises `msgspec.ValidationError`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headgate.model.run import ErrorClass  # noqa: TC001 (msgspec reads annotations)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+
+
+class Struct(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of every message: an immutable array."""
+
+
+class FilePin(Struct, frozen=True):
+    """One input file: absolute path or URL, bytes and hash as recorded, and the key of its partition."""
+
+    path: str
+    bytes: int
+    hash: str
+    key: str
+
+
+class InputPin(Struct, frozen=True):
+    """One input of an attempt, pinned: the parameter it fills, the dataset, the encoding and the files.
+
+    `keys` are the pinned partitions in order, also those without files.
+    """
+
+    parameter: str
+    dataset: str
+    format: str
+    keys: list[str]
+    files: list[FilePin]
+
+
+class Order(Struct, frozen=True):
+    """One attempt to run.
+
+    Args:
+        attempt: Its number: identity and fencing token.
+        entry: The function, as ``module:function``.
+        dataset: Name.
+        key: Partition key.
+        window: ``(start_ms, end_ms)``, UTC; None without a time axis.
+        number: First, second, ... try of this task.
+        run: Run id.
+        inputs: What it reads.
+        stage: Absolute path of the file it may create.
+        parameters: What the project declares for its functions.
+        is_async: Whether it belongs into the I/O worker.
+        timeout_ms: Time limit; None for none.
+    """
+
+    attempt: int
+    entry: str
+    dataset: str
+    key: str
+    window: tuple[int, int] | None
+    number: int
+    run: str
+    inputs: list[InputPin]
+    stage: str
+    parameters: dict[str, str | int | float | bool]
+    is_async: bool
+    timeout_ms: int | None
+
+
+class StagedFile(Struct, frozen=True):
+    """One file that an attempt has staged, fsynced and audited: absolute path, rows, bytes, hash."""
+
+    path: str
+    rows: int
+    bytes: int
+    hash: str
+
+
+class Staged(Struct, frozen=True, tag="staged"):
+    """An attempt has succeeded: what waits to be published. No files: an effect elsewhere.
+
+    `content` and `schema` are those of `Version`. Times are wall clock UTC milliseconds, for the record only;
+    `elapsed_ms` comes from the monotonic clock.
+    """
+
+    attempt: int
+    files: list[StagedFile]
+    rows: int
+    bytes: int
+    content: str
+    schema: list[tuple[str, str]] | None
+    watermark_ms: int | None
+    offsets: dict[str, int | str] | None
+    started_ms: int
+    elapsed_ms: float
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """An attempt has failed; the fields are those of `Failure`."""
+
+    attempt: int
+    error_class: ErrorClass
+    message: str
+    hint: str
+    traceback: str
+
+
+class Returned(Struct, frozen=True, tag="returned"):
+    """Attempts that never started are given back: something slow runs in front of them."""
+
+    attempts: list[int]
+
+
+class Cancelled(Struct, frozen=True, tag="cancelled"):
+    """An attempt was stopped because the coordinator asked for it."""
+
+    attempt: int
+
+
+class Lost(Struct, frozen=True, tag="lost"):
+    """An attempt's worker died, hung or was killed. Made by executors, never sent by workers."""
+
+    attempt: int
+    why: str
+
+
+class Beat(Struct, frozen=True, tag="beat"):
+    """A worker lives; `attempt` is what it runs now, 0 for nothing or many."""
+
+    attempt: int
+
+
+class Drop(Struct, frozen=True, tag="drop"):
+    """To a worker: do not start these, or cancel them if they run in the I/O worker."""
+
+    attempts: list[int]
+
+
+class Work(Struct, frozen=True, tag="work"):
+    """To a worker: run these, in order."""
+
+    orders: list[Order]
+
+
+Outcome = Staged | Failed | Returned | Cancelled | Lost
+FromWorker = Staged | Failed | Returned | Cancelled | Beat
+ToWorker = Work | Drop
+
+_LENGTH = struct.Struct(">I")
+_encoder = msgspec.msgpack.Encoder()
+to_worker = msgspec.msgpack.Decoder(list[ToWorker])
+from_worker = msgspec.msgpack.Decoder(list[FromWorker])
+
+
+def frame(messages: Sequence[ToWorker] | Sequence[FromWorker]) -> bytes:
+    """Return messages as one frame.
+
+    Raises:
+        ValueError: They are longer than `MAX_FRAME_BYTES`, or a text is not Unicode (a file name that is not UTF-8).
+    """
+    body = _encoder.encode(messages)
+    if len(body) > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame of {len(body)} bytes is longer than {MAX_FRAME_BYTES}")
+    return _LENGTH.pack(len(body)) + body
+
+
+def split_frames(buffer: bytearray) -> Iterator[bytes]:
+    """Take the complete frames out of a buffer, one by one, and give their bodies.
+
+    Raises:
+        ValueError: A frame says that it is longer than `MAX_FRAME_BYTES`. Those before it have been given.
+    """
+    while len(buffer) >= 4:
+        (length,) = _LENGTH.unpack_from(buffer)
+        if length > MAX_FRAME_BYTES:
+            raise ValueError(f"a frame of {length} bytes is longer than {MAX_FRAME_BYTES}")
+        if len(buffer) - 4 < length:
+            return
+        body = bytes(buffer[4 : 4 + length])
+        del buffer[: 4 + length]
+        yield body

@@ -1,0 +1,83 @@
+"""What a function returned, as a schema and batches to stage."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from headgate.errors import UsageError
+from headgate.model.run import ErrorClass
+from headgate.tables.schema import schema_text
+from headgate.worker.failures import AttemptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_WANTED = "return a table (Polars, Arrow, DuckDB, pandas), yield such tables, or return None"
+
+
+def open_result(value: object, dataset: str) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+    """Return the schema and the batches of what a function returned, read while they are taken.
+
+    Args:
+        value: A table, or an iterator of tables of one schema.
+        dataset: Name, for messages.
+
+    Raises:
+        UsageError: It is neither, or an iterator without any table.
+    """
+    if not hasattr(value, "__next__"):
+        reader = _reader(value, f"{dataset} returned")
+        return reader.schema, reader
+    readers = (_reader(item, f"{dataset} yielded") for item in value)  # type: ignore[attr-defined]
+    first = next(readers, None)
+    if first is None:
+        raise UsageError(f"{dataset} yielded nothing", hint="Yield at least one table, if need be an empty one.")
+    return first.schema, _of_one_schema(chain([first], readers), first.schema, dataset)
+
+
+def _of_one_schema(
+    readers: Iterable[pa.RecordBatchReader], schema: pa.Schema, dataset: str
+) -> Iterator[pa.RecordBatch]:
+    expected = schema_text(schema)
+    for number, reader in enumerate(readers, 1):
+        found = schema_text(reader.schema)
+        if found != expected:
+            raise AttemptError(
+                ErrorClass.DATA,
+                f"{dataset} yielded tables of different schemas: number {number} has {_columns(found, expected)}, "
+                f"the first one {_columns(expected, found)}",
+                hint="Cast every table to one schema before yielding it.",
+            )
+        yield from reader
+
+
+def _columns(these: tuple[tuple[str, str], ...], those: tuple[tuple[str, str], ...]) -> str:
+    different = [f"{name}: {kind}" for name, kind in these if (name, kind) not in those]
+    return ", ".join(different) or ("the same columns in the order " + ", ".join(name for name, _ in these))
+
+
+def _reader(value: Any, did: str) -> pa.RecordBatchReader:
+    library = type(value).__module__.partition(".")[0]
+    if library == "polars" and type(value).__name__ == "LazyFrame":
+        value = value.collect()
+    elif library == "pandas" and type(value).__name__ == "DataFrame":
+        value = _from_pandas(value)
+    if not hasattr(value, "__arrow_c_stream__"):
+        raise UsageError(f"{did} {type(value).__name__}; {_WANTED}")
+    try:
+        return pa.RecordBatchReader.from_stream(value)
+    except pa.ArrowInvalid as error:
+        if "non-struct" not in str(error):
+            raise
+        # A column or series has the interface too, but is no table.
+        raise UsageError(f"{did} {type(value).__name__}, which is no table; {_WANTED}") from None
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    # Levels with a name are data; the nameless default index is not.
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    return pa.Table.from_pandas(frame, preserve_index=False)

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+import headgate
+from headgate import UsageError
+from headgate.model.dataset import Format, Input
+from headgate.model.mapping import All, Custom, Fixed, Offset, Overlap, Trailing
+from headgate.model.partitioning import UNPARTITIONED, Unit
+from headgate.project.declare import take_declarations
+
+DAYS = headgate.daily("2024-01-01", "2024-02-01")
+
+
+@pytest.fixture(autouse=True)
+def _clean_registry():
+    take_declarations()
+    yield
+    take_declarations()
+
+
+def define(source: str, **names):
+    """Return the function `f` that source code defines at the top level of a module."""
+    namespace = {"__name__": "pipeline", "headgate": headgate, **names}
+    exec(compile(source, "pipeline.py", "exec"), namespace)
+    return namespace["f"]
+
+
+def refusal(source: str, **options) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        headgate.dataset(**options)(define(source))
+    assert take_declarations() == []
+    return caught.value
+
+
+def test_a_decorated_function_stays_the_same_function():
+    function = define("def f(ctx, orders): return orders")
+    assert headgate.dataset(function) is function
+    assert function(None, 3) == 3
+    (declared,) = take_declarations()
+    assert function.__headgate__ is declared
+    assert declared.name == "f"
+    assert declared.partitioning == UNPARTITIONED
+    assert declared.inputs == {"orders": Input("orders", Overlap())}
+    assert (declared.file, declared.line, declared.is_async) == ("pipeline.py", 1, False)
+
+
+def test_inputs_override_the_default_mapping_parameter_by_parameter():
+    function = define("def f(ctx, a, b, *, c): pass")
+    inputs = {"c": headgate.input("orders", headgate.offset(-1), allow_missing=True), "b": headgate.trailing(7)}
+    headgate.dataset(partitions=DAYS, inputs=inputs, name="orders")(function)
+    (declared,) = take_declarations()
+    assert list(declared.inputs) == ["a", "b", "c"]
+    assert declared.inputs["b"] == Input("b", Trailing(7))
+    assert declared.inputs["c"] == Input("orders", Offset(-1), allow_missing=True)
+
+
+@pytest.mark.parametrize("source", ["async def f(): pass", "async def f():\n  yield 1"])
+def test_async_functions_are_known(source):
+    headgate.dataset(define(source))
+    assert take_declarations()[0].is_async
+
+
+def test_the_parameters_of_a_wrapped_function_count():
+    inner = define("def f(orders): pass")
+
+    @functools.wraps(inner)
+    def wrapper(*args, **kwargs):
+        return inner(*args, **kwargs)
+
+    headgate.dataset(wrapper)
+    (declared,) = take_declarations()
+    assert list(declared.inputs) == ["orders"]
+    assert declared.file == "pipeline.py"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "ms"), [(90, 90_000), (0.5, 500), ("90s", 90_000), ("10m", 600_000), ("1.5h", 5_400_000), (None, None)]
+)
+def test_timeouts(timeout, ms):
+    headgate.dataset(timeout=timeout)(define("def f(): pass"))
+    assert take_declarations()[0].timeout_ms == ms
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [0, -1, "10", "m", "1d", "\u0661s", True, float("nan"), float("inf"), [], "9" * 400 + "s"],
+)
+def test_timeouts_that_are_none(timeout):
+    error = refusal("def f(): pass", timeout=timeout)
+    assert "timeout" in error.message
+    assert '"10m"' in error.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "says"),
+    [
+        ("def f(*args): pass", {}, r"\*args"),
+        ("def f(**kwargs): pass", {}, r"\*\*kwargs"),
+        ("def f(a, /): pass", {}, "by position only"),
+        ("f = lambda a: a", {}, "<lambda> cannot be a dataset"),
+        ("def g():\n  def f(): pass\n  return f\nf = g()", {}, r"g.<locals>.f cannot be a dataset"),
+        ("class f: pass", {}, "decorates functions, got a type"),
+        ("class C:\n  def f(self): pass\nf = C.f", {}, "C.f cannot be a dataset"),
+        ("def f(a): pass", {"inputs": {"b": headgate.offset(-1)}}, "inputs names 'b'"),
+        ("def f(ctx): pass", {"inputs": {"ctx": headgate.offset(-1)}}, "inputs names 'ctx'"),
+        ("def f(a): pass", {"inputs": {"a": "orders"}}, "the text 'orders'"),
+        ("def f(a): pass", {"inputs": {"a": 7}}, "is a int"),
+        ("def f(a): pass", {"inputs": ["a"]}, "must be a dict"),
+        ("def f(): pass", {"partitions": "daily"}, "partitions is the text 'daily'"),
+        ("def f(): pass", {"partitions": None}, "partitions is a NoneType"),
+        ("def f(): pass", {"version": 2}, "version must be text, got 2"),
+        ("def f(): pass", {"version": ""}, "version must be text"),
+        ("def f(): pass", {"name": 3}, "must be text, got int"),
+        ("def f(): pass", {"name": ""}, "'' cannot name a dataset"),
+        ("def f(): pass", {"name": "../x"}, "cannot name a dataset"),
+        ("def f(): pass", {"name": "a\0b"}, r"a\\x00b"),
+        ("def f(): pass", {"name": 'a"b'}, "cannot name a dataset"),
+        ("def f(): pass", {"name": "x" * 300}, "more than 100 bytes"),
+        ("def f(): pass", {"name": "\N{PILE OF POO}"}, r"\\U0001f4a9"),
+        ("def f(größe): pass", {}, "no name of a dataset"),
+    ],
+)
+def test_what_cannot_be_a_dataset_is_refused(source, options, says):
+    assert refusal(source, **options).exit_code == 2
+    with pytest.raises(UsageError, match=says):
+        headgate.dataset(**options)(define(source))
+
+
+def test_a_function_name_outside_ascii_needs_another_name():
+    function = define("def größe(): pass\nf = größe")
+    with pytest.raises(UsageError) as caught:
+        headgate.dataset(function)
+    assert "name=" in caught.value.hint
+    headgate.dataset(name="groesse")(function)
+
+
+def test_a_name_given_by_position_is_refused_with_the_right_way():
+    with pytest.raises(UsageError) as caught:
+        headgate.dataset("orders")
+    assert 'name="..."' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("made", "mapping"),
+    [
+        (headgate.overlap, Overlap()),
+        (lambda: headgate.trailing(7), Trailing(7)),
+        (lambda: headgate.trailing(7, "days"), Trailing(7, Unit.DAY)),
+        (lambda: headgate.trailing(1, "month"), Trailing(1, Unit.MONTH)),
+        (lambda: headgate.offset(-1), Offset(-1)),
+        (headgate.all_partitions, All()),
+        (lambda: headgate.fixed("EWR"), Fixed("EWR")),
+    ],
+)
+def test_mappings(made, mapping):
+    assert made() == mapping
+
+
+def test_custom_mappings_are_named_after_their_function():
+    assert headgate.custom(define("def f(key): return [key]")).name == "pipeline:f"
+    first = headgate.custom(define("f = lambda key: [key]"))
+    second = headgate.custom(define("\nf = lambda key: []"))
+    assert isinstance(first, Custom)
+    assert first.name != second.name
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: headgate.trailing(0),
+        lambda: headgate.trailing("7 days"),
+        lambda: headgate.trailing(True),
+        lambda: headgate.trailing(7, "fortnights"),
+        lambda: headgate.trailing(7, 3),
+        lambda: headgate.offset(0),
+        lambda: headgate.offset(-1.0),
+        lambda: headgate.fixed(""),
+        lambda: headgate.fixed(3),
+        lambda: headgate.custom("key"),
+        lambda: headgate.input("../x"),
+        lambda: headgate.input("x", 7),
+        lambda: headgate.input("x", Input("y")),
+        lambda: headgate.input("x", allow_missing="yes"),
+    ],
+)
+def test_mappings_that_are_none(make):
+    with pytest.raises(UsageError):
+        make()
+
+
+def test_a_source_knows_its_format_and_place():
+    made = headgate.source("orders", path="landing/{start:%Y-%m-%d}.csv.gz", partitions=DAYS, description="Orders.")
+    assert (made.name, made.format, made.description) == ("orders", Format.CSV, "Orders.")
+    (declared,) = take_declarations()
+    assert declared.source is made
+    assert declared.file == __file__
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "format_"),
+    [
+        ("a.csv", None, "csv"),
+        ("a.CSV", None, "csv"),
+        ("a.parquet", None, "parquet"),
+        ("a.jsonl", None, "jsonl"),
+        ("a.ndjson", None, "jsonl"),
+        ("a.dat", "csv", "csv"),
+        ("a.csv", Format.JSONL, "jsonl"),
+        ("https://example.org/a.parquet?token=x.csv", None, "parquet"),
+    ],
+)
+def test_formats(path, given, format_):
+    assert headgate.source("a", path=path, format=given).format == format_
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"path": "a.txt"}, "says no format"),
+        ({"path": "a.csv", "format": "xml"}, "no format 'xml'"),
+        ({"path": "a.csv", "format": 3}, "no format 3"),
+        ({"path": 3}, "path must be text, got int"),
+        ({"path": "a.csv", "partitions": "daily"}, "partitions is the text"),
+        ({"path": "a.csv", "description": 3}, "description must be text"),
+        ({"path": "s3://bucket/a.csv"}, "no http"),
+        ({"path": "a.csv", "partitions": DAYS}, "source a: path 'a.csv' gives two partitions"),
+    ],
+)
+def test_sources_that_are_none(options, says):
+    with pytest.raises(UsageError, match=says):
+        headgate.source("a", **options)
+
+
+def test_a_source_with_a_bad_name_is_refused():
+    with pytest.raises(UsageError, match="cannot name a dataset"):
+        headgate.source("a/b", path="a.csv")

@@ -1,0 +1,63 @@
+import pytest
+
+from headgate.errors import InternalError, UnavailableError
+from headgate.tables.layout import attempts_on_disk, collect, fsync_directories, make_directories, resolve, stage_path
+
+
+def test_a_path_carries_the_attempt_and_a_cosmetic_key():
+    assert stage_path("flights", "r1", "2013-01-01", 7) == "flights/r1/2013-01-01-a0007.parquet"
+    assert stage_path("d", "r", "../a/b\0c|ü", 12345) == "d/r/_a_b_c__-a12345.parquet"
+    assert len(stage_path("d", "r", "x" * 300, 1).split("/")[-1]) == 80 + len("-a0001.parquet")
+
+
+@pytest.mark.parametrize("key", ["..", ".", "", "a/../../b", "\\..\\", "~", "\n", "😀" * 300, "'; drop"])
+def test_no_key_leads_out_of_the_root(tmp_path, key):
+    path = resolve(tmp_path, stage_path("d", "r", key, 1))
+    assert path.resolve().parent == (tmp_path / "d" / "r").resolve()
+
+
+@pytest.mark.parametrize("relative", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a", "a\0b", "a\\..\\b", "a/"])
+def test_a_recorded_path_outside_the_root_is_refused(tmp_path, relative):
+    with pytest.raises(InternalError):
+        resolve(tmp_path, relative)
+    with pytest.raises(InternalError):
+        collect(tmp_path, relative)
+
+
+def test_directories_are_made_once_and_again(tmp_path):
+    root = tmp_path / "data"
+    for _ in range(2):
+        make_directories(root, ["a/r/x-a1.parquet", "a/r/y-a2.parquet", "b/r/z-a3.parquet"])
+    assert (root / "a" / "r").is_dir()
+    assert (root / "b" / "r").is_dir()
+    fsync_directories([root / "a" / "r", root])
+
+
+def test_a_file_in_the_way_is_said(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(UnavailableError, match="cannot create"):
+        make_directories(tmp_path, ["a/r/x-a1.parquet"])
+    with pytest.raises(UnavailableError, match="cannot fsync"):
+        fsync_directories([tmp_path / "gone"])
+
+
+def test_collect_removes_the_file_and_its_downloads_only(tmp_path):
+    make_directories(tmp_path, ["d/r/k-a0001.parquet"])
+    names = ["k-a0001.parquet", "k-a0001.parquet.input0", "k-a0011.parquet", "k-a0002.parquet.input0"]
+    for name in names:
+        (tmp_path / "d" / "r" / name).write_text("")
+    for _ in range(2):
+        collect(tmp_path, "d/r/k-a0001.parquet")
+    assert sorted(path.name for path in (tmp_path / "d" / "r").iterdir()) == sorted(names[2:])
+    collect(tmp_path, "never/was/k-a0009.parquet")
+
+
+def test_attempts_on_disk_are_found(tmp_path):
+    assert list(attempts_on_disk(tmp_path / "none")) == []
+    relatives = {stage_path("d", "r1", "k-a5", 3): 3, stage_path("e", "r2", "", 10**6): 10**6}
+    make_directories(tmp_path, relatives)
+    for relative in relatives:
+        resolve(tmp_path, relative).write_text("")
+    for other in ("d/r1/notes.txt", "d/r1/x-a1.parquet.input0", "stray-a1.parquet"):
+        (tmp_path / other).write_text("")
+    assert dict(attempts_on_disk(tmp_path)) == relatives
