@@ -62,8 +62,11 @@ class Sides:
 
 def _timed(*command: str | Path) -> float:
     started = perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return perf_counter() - started
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    elapsed = perf_counter() - started
+    if done.returncode:
+        raise SystemExit(f"{command[0]} ended with exit code {done.returncode}\n{done.stdout}")
+    return elapsed
 
 
 def run() -> Figures:

@@ -31,7 +31,9 @@ def backfill_s(project: str, dataset: str) -> float:
         copy = Path(folder) / project
         shutil.copytree(PROJECTS / project, copy, ignore=shutil.ignore_patterns("__pycache__"))
         command = [sys.executable, "-m", "bench.headgate_side", str(copy), dataset]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=PROJECTS.parents[1])
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=PROJECTS.parents[1])
+        if done.returncode:
+            raise SystemExit(f"Headgate's side of {project} ended with exit code {done.returncode}")
         return float(done.stdout)
 
 
@@ -71,7 +73,8 @@ def _run_s(project: Project, store: Store, executor: Executor, select: str) -> f
     summary = coordinator.drive()
     elapsed = perf_counter() - started
     if summary.state is not RunState.SUCCEEDED or summary.progress.ended != plan.size:
-        raise SystemExit(f"{select}: {summary}")
+        failures = [f"{task.dataset}/{task.key}: {task.failure.message}" for task in summary.failures[:3]]
+        raise SystemExit(f"{select}: the run has {summary.state}\n" + "\n".join(failures))
     return elapsed
 
 

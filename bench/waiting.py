@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,19 @@ def resident_mb(pid: int) -> float:
     return int(found[1]) * 1024 / 1e6
 
 
+def _wait_for_writer(pipe: Path, coordinator: subprocess.Popen[bytes]) -> None:
+    """Return as soon as the task that all others wait for runs: it opens the pipe and closes it again."""
+    descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        while not poller.poll(100):
+            if coordinator.poll() is not None:
+                raise SystemExit(f"headgate backfill ended with exit code {coordinator.returncode}")
+    finally:
+        os.close(descriptor)
+
+
 def run() -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
@@ -32,8 +46,7 @@ def run() -> Figures:
         command: list[str | Path] = [HEADGATE, "-C", project, "backfill", "--yes", "--reason", "benchmark"]
         coordinator = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            # Opens as soon as the task that all others wait for runs.
-            (project / "running.pipe").read_text()
+            _wait_for_writer(project / "running.pipe", coordinator)
             samples = []
             for _ in range(SAMPLES):
                 sleep(0.2)

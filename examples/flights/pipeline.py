@@ -25,73 +25,67 @@ INTEGER = pl.Int64()
 REAL = pl.Float64()
 INSTANT = pl.Datetime("us", "UTC")
 
-FLIGHT: dict[str, pl.DataType] = {
-    "year": INTEGER,
-    "month": INTEGER,
-    "day": INTEGER,
-    "dep_time": INTEGER,
-    "sched_dep_time": INTEGER,
-    "dep_delay": INTEGER,
-    "arr_time": INTEGER,
-    "sched_arr_time": INTEGER,
-    "arr_delay": INTEGER,
-    "carrier": TEXT,
-    "flight": INTEGER,
-    "tailnum": TEXT,
-    "origin": TEXT,
-    "dest": TEXT,
-    "air_time": INTEGER,
-    "distance": INTEGER,
-    "hour": INTEGER,
-    "minute": INTEGER,
-    "time_hour": INSTANT,
-}
-WEATHER: dict[str, pl.DataType] = {
-    "origin": TEXT,
-    "year": INTEGER,
-    "month": INTEGER,
-    "day": INTEGER,
-    "hour": INTEGER,
-    "temp": REAL,
-    "dewp": REAL,
-    "humid": REAL,
-    "wind_dir": INTEGER,
-    "wind_speed": REAL,
-    "wind_gust": REAL,
-    "precip": REAL,
-    "pressure": REAL,
-    "visib": REAL,
-    "time_hour": INSTANT,
-}
-AIRPORT: dict[str, pl.DataType] = {
-    "faa": TEXT,
-    "name": TEXT,
-    "lat": REAL,
-    "lon": REAL,
-    "alt": INTEGER,
-    "tz": INTEGER,
-    "dst": TEXT,
-    "tzone": TEXT,
-}
+
+def columns(**types: pl.DataType) -> list[pl.Expr]:
+    """Return the landed columns with their types and NA as null; a value that does not fit its type is an error."""
+    return [column(name, dtype).alias(name) for name, dtype in types.items()]
 
 
-def typed(landed: pl.DataFrame, columns: dict[str, pl.DataType]) -> pl.DataFrame:
-    """Return the columns with their types and NA as null; a value that does not fit its type is an error."""
-    return landed.select(cell(name, dtype) for name, dtype in columns.items())
-
-
-def cell(name: str, dtype: pl.DataType) -> pl.Expr:
+def column(name: str, dtype: pl.DataType) -> pl.Expr:
     """Return the expression that parses one landed column."""
-    known = pl.col(name).cast(pl.String).replace("NA", None)
+    text = pl.col(name).cast(pl.String)
+    known = pl.when(text != "NA").then(text)
     if dtype == INSTANT:
         return known.str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC")
     return known.cast(dtype)
 
 
+FLIGHT = columns(
+    year=INTEGER,
+    month=INTEGER,
+    day=INTEGER,
+    dep_time=INTEGER,
+    sched_dep_time=INTEGER,
+    dep_delay=INTEGER,
+    arr_time=INTEGER,
+    sched_arr_time=INTEGER,
+    arr_delay=INTEGER,
+    carrier=TEXT,
+    flight=INTEGER,
+    tailnum=TEXT,
+    origin=TEXT,
+    dest=TEXT,
+    air_time=INTEGER,
+    distance=INTEGER,
+    hour=INTEGER,
+    minute=INTEGER,
+    time_hour=INSTANT,
+)
+WEATHER = columns(
+    origin=TEXT,
+    year=INTEGER,
+    month=INTEGER,
+    day=INTEGER,
+    hour=INTEGER,
+    temp=REAL,
+    dewp=REAL,
+    humid=REAL,
+    wind_dir=INTEGER,
+    wind_speed=REAL,
+    wind_gust=REAL,
+    precip=REAL,
+    pressure=REAL,
+    visib=REAL,
+    time_hour=INSTANT,
+)
+AIRLINE = columns(carrier=TEXT, name=TEXT)
+AIRPORT = columns(faa=TEXT, name=TEXT, lat=REAL, lon=REAL, alt=INTEGER, tz=INTEGER, dst=TEXT, tzone=TEXT)
+
+
 @hg.dataset(partitions=DAYS)
 def flights(landed_flights: pl.DataFrame) -> pl.DataFrame:
     """Departures of a day, typed; `time_hour` is the scheduled hour in UTC."""
-    return typed(landed_flights, FLIGHT)
+    return landed_flights.select(FLIGHT)
 
 
 @hg.dataset(partitions=DAYS)
@@ -100,7 +94,7 @@ def weather(landed_weather: pl.DataFrame) -> pl.DataFrame:
 
     On 2013-11-03 the local hour 1 comes twice, an hour apart: `time_hour` tells them apart, `hour` does not.
     """
-    return typed(landed_weather, WEATHER).unique(["origin", "time_hour"], keep="first", maintain_order=True)
+    return landed_weather.select(WEATHER).unique(["origin", "time_hour"], keep="first", maintain_order=True)
 
 
 @hg.dataset(partitions=DAYS)
@@ -193,10 +187,10 @@ def origin_trend(flights_weather: pl.LazyFrame, ctx: hg.Context) -> pl.DataFrame
 @hg.dataset
 def airlines(landed_airlines: pl.DataFrame) -> pl.DataFrame:
     """Names of the carriers."""
-    return typed(landed_airlines, {"carrier": TEXT, "name": TEXT})
+    return landed_airlines.select(AIRLINE)
 
 
 @hg.dataset
 def airports(landed_airports: pl.DataFrame) -> pl.DataFrame:
     """Names and places of the airports."""
-    return typed(landed_airports, AIRPORT)
+    return landed_airports.select(AIRPORT)

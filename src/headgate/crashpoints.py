@@ -1,7 +1,7 @@
 """Named points at which a test can kill the process.
 
 `HEADGATE_CRASH_AT=NAME:N` kills the process with SIGKILL when it reaches point NAME for the N-th time.
-Without the variable a point costs one comparison. The crash tests go through `POINTS`, so a name that
+Without the variable a point costs one look-up. The crash tests go through `POINTS`, so a name that
 is not listed there is an error.
 """
 
@@ -25,21 +25,21 @@ POINTS = (
 )
 
 
-def _parse(spec: str) -> tuple[str, int]:
+def _armed(spec: str) -> dict[str, int]:
     name, _, nth = spec.partition(":")
-    if name and name not in POINTS:
+    if not name:
+        return {}
+    if name not in POINTS:
         raise ValueError(f"HEADGATE_CRASH_AT names no crash point: {name!r}; there are {', '.join(POINTS)}")
-    return name, int(nth or 1)
+    return {name: int(nth or 1)}
 
 
-_armed, _remaining = _parse(os.environ.get("HEADGATE_CRASH_AT", ""))
+_left = _armed(os.environ.get("HEADGATE_CRASH_AT", ""))
 
 
 def crash_point(name: str) -> None:
     """Kill this process here if a test asked for it."""
-    global _remaining
-    if name != _armed:
-        return
-    _remaining -= 1
-    if _remaining == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if name in _left:
+        _left[name] -= 1
+        if _left[name] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -135,7 +135,7 @@ class Scene:
         finally:
             store.close()
         assert published == TASKS
-        on_disk = {path for path in (self.root / "data").rglob("*.parquet")}
+        on_disk = set((self.root / "data").rglob("*.parquet"))
         assert len(on_disk) == TASKS - DAYS, "files that no head shows were left behind"
 
 

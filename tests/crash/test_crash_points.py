@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from scene import Scene
 
 from headgate.crashpoints import POINTS
+
+if TYPE_CHECKING:
+    from scene import Scene
 
 NTH = {"coordinator.before_finish": (1,), "coordinator.after_intents": (1,)}
 

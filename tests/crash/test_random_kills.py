@@ -28,9 +28,7 @@ def strike(process: subprocess.Popen[str], chance: random.Random) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_random_kills_lose_and_double_nothing(
-    scene: Scene, undisturbed: dict[tuple[str, str], str], seed: int
-) -> None:
+def test_random_kills_lose_and_double_nothing(scene: Scene, undisturbed: dict[tuple[str, str], str], seed: int) -> None:
     chance = random.Random(seed)
     for number in range(KILLS):
         arguments = ("resume", "latest") if number else ("backfill", "--yes", "--reason", f"seed {seed}")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from headgate.tables import checksum
 from headgate.tables.checksum import ContentChecksum
 
-few = settings(max_examples=30)
+few = settings(max_examples=30, deadline=None)
 
 TEXTS = st.text(max_size=20) | st.text("ab", min_size=120, max_size=140)
 SCALARS = {
@@ -179,7 +179,7 @@ def test_different_texts_differ(pair):
     assert column(pair[:1]) != column(pair[1:])
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32))
 def test_slices_for_the_cache_do_not_matter(seed):
     chance = random.Random(seed)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -9,12 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_scenes import DATES, Town, make_town, run
 
+from headgate.core.edges import SharedEdge
+from headgate.model.mapping import Lists, Spans
 from headgate.model.plan import Plan, Request
 from headgate.model.reason import Why
 from headgate.planning.codec import plan_from_json, plan_to_json
+from headgate.planning.digest import mixed, pinned_digest, seed
 from headgate.planning.planner import make_plan, stale, wanted_by
+from headgate.planning.sets import count, covered, from_runs, range_sums, runs_of
+from headgate.planning.stages import make_stages
 
-MANY = settings(max_examples=100, deadline=None)
+MANY = settings(max_examples=60, deadline=None)
 NUMBERS = st.integers(0, 2**32)
 
 
@@ -103,10 +109,91 @@ def test_forcing_builds_everything_that_can_be_built(number):
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(number=NUMBERS)
 def test_many_plans_agree_with_the_plain_model(number):
     town = make_town(number)
     for n in range(4):
         request = requests(town, Random(number + n))
         assert named(make_plan(town.snapshot(), request)) == town.plan(request)
+
+
+@MANY
+@given(number=NUMBERS)
+def test_edges_are_what_the_tasks_read_of_each_other(number):
+    town = make_town(number)
+    plan = make_plan(town.snapshot(), Request())
+    tasks = {(part.name, i): at for part in plan.datasets for at, i in enumerate(part.indices.tolist())}
+    names = [part.name for part in plan.datasets]
+    blocked = named(plan)[1]
+    none = {part.name: np.zeros(len(part.indices), np.uint8) for part in plan.datasets}
+    for part, stage in zip(plan.datasets, make_stages(plan, town.snapshot(), none, none), strict=True):
+        inputs = [p for p, entry in town.datasets[part.name].inputs.items() if entry.dataset in names]
+        assert len(stage.edges) == len(inputs)
+        for parameter, edge in zip(inputs, stage.edges, strict=True):
+            above = names[edge.upstream]
+            pairs = set()
+            for at, i in enumerate(part.indices.tolist()):
+                read = next(r for r in town.reading[part.name, i] if r[0] == parameter)
+                tolerated = blocked if read[1].allow_missing else set()
+                pairs |= {(tasks[above, u], at) for u in read[2] if (above, u) in tasks and (above, u) not in tolerated}
+            n = len(plan.datasets[edge.upstream].indices)
+            assert {(u, at) for at in range(len(part.indices)) for u in edge.upstream_of(at)} == pairs
+            assert {(u, at) for u in range(n) for at in edge.waiters(u)} == pairs
+            if isinstance(edge, SharedEdge):
+                continue
+            weight = np.arange(1, n + 1)
+            sums = edge.waiting_for(weight).tolist()
+            assert sums == [sum(u + 1 for u, t in pairs if t == at) for at in range(len(part.indices))]
+
+
+@st.composite
+def spans(draw):
+    step, rows, tasks = draw(st.integers(1, 4)), draw(st.integers(0, 6)), draw(st.integers(0, 6))
+    cuts = [sorted(draw(st.tuples(st.integers(0, rows), st.integers(0, rows)))) for _ in range(tasks)]
+    columns = [draw(st.integers(0, step - 1)) for _ in range(tasks)]
+    start = np.array([lo * step + c for (lo, _), c in zip(cuts, columns, strict=True)], np.int64)
+    stop = np.array([hi * step + c for (_, hi), c in zip(cuts, columns, strict=True)], np.int64)
+    return rows * step, Spans(start, stop, step, np.zeros(tasks, bool))
+
+
+@st.composite
+def lists(draw):
+    size = draw(st.integers(1, 6))
+    each = draw(st.lists(st.lists(st.integers(0, size - 1), unique=True).map(sorted), max_size=6))
+    offsets = np.array([0, *np.cumsum([len(one) for one in each])], np.int64)
+    return size, Lists(offsets, np.array([p for one in each for p in one], np.int64), np.zeros(len(each), bool))
+
+
+@MANY
+@given(read=st.one_of(spans(), lists()), random=st.randoms(use_true_random=False))
+def test_sums_over_what_is_read(read, random):
+    size, reads = read
+    each = [list(reads.of(task)) for task in range(len(reads.beyond))]
+    weight = np.array([random.getrandbits(64) for _ in range(size)], np.uint64)
+    sums = [sum(int(weight[u]) for u in one) % 2**64 for one in each]
+    assert range_sums(weight, reads).tolist() == sums
+    mask = weight % np.uint64(2) == 0
+    assert count(mask, reads).tolist() == [sum(bool(mask[u]) for u in one) for one in each]
+    assert covered(reads, size).tolist() == [any(u in one for one in each) for u in range(size)]
+
+
+@MANY
+@given(labels=st.dictionaries(st.integers(0, 40), st.integers(1, 5)))
+def test_runs_there_and_back(labels):
+    indices = np.array(sorted(labels), np.int64)
+    why = np.array([labels[i] for i in sorted(labels)], np.uint8)
+    runs = runs_of(indices, why)
+    assert [i for start, stop, _ in runs for i in range(start, stop)] == indices.tolist()
+    assert all(a[1] < b[0] or a[2] != b[2] for a, b in pairwise(runs))
+    there, back = from_runs(runs)
+    assert (there.tolist(), back.tolist()) == (indices.tolist(), why.tolist())
+
+
+@MANY
+@given(parameter=st.text(max_size=5), versions=st.lists(st.integers(-(2**62), 2**62).filter(bool), max_size=20))
+def test_digests_of_arrays_and_of_pins_agree(parameter, versions):
+    one = seed(parameter, "d")
+    weights = mixed(one, np.array([*versions, 0], np.int64))
+    assert int(weights.sum(dtype=np.uint64)) == pinned_digest(one, versions)
+    assert int(weights[-1]) == 0

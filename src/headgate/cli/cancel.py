@@ -26,7 +26,7 @@ LOOK_EVERY_S = 0.05
 @options.reason(required=False)
 @options.as_json
 @click.pass_obj
-def command(root: Path, run: str, reason: str, as_json: bool) -> int:
+def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
     """Stop RUN for good: what runs is stopped, nothing more starts. What it has published stays.
 
     RUN is the id of a run, the beginning of one, or `latest`.
@@ -37,9 +37,9 @@ def command(root: Path, run: str, reason: str, as_json: bool) -> int:
 
     with reading(root) as (paths, store):
         found = named_run(store, run)
-        ended, is_cancelled = cancel(store, paths.data, found.id, author=author(), reason=reason)
+        ended, is_cancelled = cancel(store, paths.data, found.id, author=author(), reason=reason or "")
         if not is_cancelled:
-            ended = _awaited(store, paths.data, found.id, reason)
+            ended = _awaited(store, paths.data, found.id, reason or "")
     if as_json:
         print_json({"run": {"id": ended.id, "state": ended.state}})
     elif ended.state is RunState.CANCELLED:

@@ -65,7 +65,7 @@ def _text(found: Explanation) -> str:
         facts.insert(0, ("file", plain(found.file)))
     lines += ["", *(f"  {name:<10}  {text}".rstrip() for name, text in facts)]
     if found.task and found.task.failure and found.task.failure.traceback:
-        lines += ["", *(f"  {line}" for line in found.task.failure.traceback.rstrip().splitlines())]
+        lines += ["", *(f"  {plain(line)}" for line in found.task.failure.traceback.rstrip().splitlines())]
     return "\n".join(lines)
 
 
@@ -126,8 +126,9 @@ def _task(task: Task | None) -> Iterable[tuple[str, str]]:
     tries = f" after {counted(task.attempts, 'attempt')}" if task.attempts > 1 else ""
     wait = f": {task.wait}" if task.wait else ""
     yield "last run", f"{task.run} ({task.run_state}): {task.state}{tries}{wait}"
+    verb = "needs" if task.state == "not built" else "waits for"
     for upstream in task.waits_for[:SHOWN]:
-        yield "", f"waits for {upstream.dataset}/{upstream.key}{', which failed' if upstream.failed else ''}"
+        yield "", f"{verb} {upstream.dataset}/{upstream.key}{', which failed' if upstream.failed else ''}"
     if len(task.waits_for) > SHOWN:
         yield "", f"... and {len(task.waits_for) - SHOWN:,} more: see --json"
     if task.failure:

@@ -87,14 +87,16 @@ def summary_text(summary: Summary) -> str:
     total = sum(part.total for part in summary.datasets)
     state = click.style(ended.state, fg=STATE_COLORS[ended.state])
     elapsed = duration(summary.elapsed_s)
-    lines = [f"run {ended.id} {state}: {counted(total, 'partition')} in {elapsed}", "", _counts_text(summary)]
+    done = sum(part.published + part.unchanged + part.skipped for part in summary.datasets)
+    of = f"{done:,} of " if done < total else ""
+    lines = [f"run {ended.id} {state}: {of}{counted(total, 'partition')} in {elapsed}", "", _counts_text(summary)]
     if summary.failures:
         lines += ["", click.style("failed", fg="red")]
     for failure in summary.failures[:SHOWN_FAILURES]:
         lines.append(f"  {failure.dataset}/{failure.key} ({failure.error_class}) {plain(failure.message)}")
         if failure.hint:
             lines.append(f"    hint: {plain(failure.hint)}")
-    more = sum(part.failed for part in summary.datasets) - SHOWN_FAILURES
+    more = sum(part.failed for part in summary.datasets) - min(len(summary.failures), SHOWN_FAILURES)
     if more > 0:
         lines.append(f"  ... and {more:,} more: {options.invocation('status', ended.id)}")
     if summary.problems:

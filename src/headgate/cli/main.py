@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 COMMANDS = {
     "init": "Start a new project from a small one that works.",
-    "check": "Load and validate the project; --state: look at what was built, too.",
+    "check": "Validate the project; --state: what was built, too.",
     "graph": "Show datasets, partitions and who reads what.",
     "plan": "Show what would be built, and why.",
     "backfill": "Build what is missing or stale.",

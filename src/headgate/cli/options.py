@@ -18,10 +18,11 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 
 
-def _given(_context: click.Context, option: click.Parameter, reason: str) -> str:
-    if option.required and not reason.strip():
+def _given(_context: click.Context, _option: click.Parameter, reason: str | None) -> str | None:
+    # Without the option click complains by itself, in order with what else is missing.
+    if reason is not None and not reason.strip():
         raise UsageError("--reason is empty", hint="Say why: it is kept in the journal.")
-    return reason.strip()
+    return reason
 
 
 def reason(*, required: bool) -> Callable[[_Command], _Command]:
@@ -29,7 +30,6 @@ def reason(*, required: bool) -> Callable[[_Command], _Command]:
     return click.option(
         "--reason",
         required=required,
-        default=None if required else "",
         metavar="TEXT",
         callback=_given,
         help="Why; kept in the journal.",

@@ -71,7 +71,7 @@ def plan_text(plan: PlanView) -> str:
                 rows += [("", "", "", key) for key in reason.keys]
     lines.append(table(("dataset", "build", "why", "partitions"), rows, right=frozenset({1})))
     if plan.blocked:
-        lines += ["", f"{counted(plan.blocked, 'partition')} of them cannot be built as things are:"]
+        lines += ["", f"{plan.blocked:,} of them cannot be built as things are:"]
         lines.append(problems_text(plan.problems))
     return "\n".join(lines)
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 @options.reason(required=False)
 @options.as_json
 @click.pass_obj
-def command(root: Path, run: str, reason: str, as_json: bool) -> int:
+def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
     """Go on with RUN where it was interrupted. Nothing that it has published is built again.
 
     RUN is the id of a run, the beginning of one, or `latest`.
     """
     from headgate.cli.going import take_up
 
-    return take_up(root, run, retry=False, reason=reason, as_json=as_json)
+    return take_up(root, run, retry=False, reason=reason or "", as_json=as_json)

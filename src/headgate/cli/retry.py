@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 @options.reason(required=False)
 @options.as_json
 @click.pass_obj
-def command(root: Path, run: str, reason: str, as_json: bool) -> int:
+def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
     """Try again what failed, was blocked or was cancelled in RUN. What succeeded stays as it is.
 
     RUN is the id of a run, the beginning of one, or `latest`.
     """
     from headgate.cli.going import take_up
 
-    return take_up(root, run, retry=True, reason=reason, as_json=as_json)
+    return take_up(root, run, retry=True, reason=reason or "", as_json=as_json)

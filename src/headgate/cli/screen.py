@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S = 5.0
 BAR_COLUMNS = 24
+STATE_COLUMNS = 10
 
 DRAINING = "draining: what runs ends, nothing more starts; Ctrl-C again stops now"
 
@@ -108,34 +109,34 @@ def picture(run: str, progress: Progress) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(width=BAR_COLUMNS)
-    for _ in range(3):
-        grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True, min_width=STATE_COLUMNS)
+    grid.add_column(justify="right", no_wrap=True)
     for part in progress.datasets:
         done, total, running, failed = _counts(part)
         grid.add_row(
             Text(f"  {part.name}"),
-            ProgressBar(total=total, completed=done, width=BAR_COLUMNS),
+            ProgressBar(total, done, width=BAR_COLUMNS, complete_style="cyan", finished_style="green"),
             Text(f"{done:,}/{total:,}"),
             Text(f"{running:,} running" if running else "", style="cyan"),
             Text(f"{failed:,} failed" if failed else "", style="red"),
         )
     done, total, running, failed = _totals(progress)
-    head = Text.assemble("run ", (run, "bold"))
-    foot = Text(f"  {done:,} of {counted(total, 'partition')}")
+    # At the top, because what does not fit on the terminal is cut off below.
+    head = Text.assemble("run ", (run, "bold"), f"  {done:,} of {counted(total, 'partition')}")
     if failed:
-        foot.append(f", {failed:,} failed", style="red")
-    foot.append("".join(f", {part}" for part in _pace(progress)))
-    rest = [Text(DRAINING, style="yellow")] if progress.draining else []
-    return Group(head, grid, foot, *rest)
+        head.append(f", {failed:,} failed", style="red")
+    head.append("".join(f", {part}" for part in _pace(progress)))
+    notes = [Text(DRAINING, style="yellow")] if progress.draining else []
+    return Group(head, *notes, grid)
 
 
 def _pace(progress: Progress) -> list[str]:
     left_s = progress.left_s
     if left_s is None:
         return []
-    return [f"{progress.rate_per_s:,.0f}/s" if progress.rate_per_s >= 10 else f"{progress.rate_per_s:.1f}/s"] + (
-        [f"{duration(left_s)} left"] if progress.left else []
-    )
+    rate = f"{progress.rate_per_s:,.0f}/s" if progress.rate_per_s >= 10 else f"{progress.rate_per_s:.1f}/s"
+    return [rate, f"{duration(max(left_s, 1.0))} left"] if progress.left else [rate]
 
 
 def _counts(part: DatasetProgress) -> tuple[int, int, int, int]:

@@ -65,15 +65,15 @@ class Scheduler:
         """
         effects: list[Effect] = []
         match event:
+            case AttemptSucceeded(run, task, changed):
+                live, stage = self._running(run, task)
+                live.tasks.finish(task, stage, TaskState.SUCCEEDED, changed=changed)
             case RunSubmitted(run, stages, max_tries):
                 if run in self.runs:
                     raise InternalError(f"run {run} was submitted while it was live")
                 self.runs[run] = LiveRun(TaskTable(stages), max_tries)
             case SlotsOffered(pool, free):
                 self.free[pool] = free
-            case AttemptSucceeded(run, task, changed):
-                live, stage = self._running(run, task)
-                live.tasks.finish(task, stage, TaskState.SUCCEEDED, changed=changed)
             case AttemptFailed(run, task):
                 live, stage = self._running(run, task)
                 live.tasks.halt(task, stage, TaskState.FAILED)
@@ -113,9 +113,11 @@ class Scheduler:
 
     def _running(self, run: str, task: int) -> tuple[LiveRun, int]:
         live = self._live(run)
-        state = TaskState(live.tasks.state[task])
-        if state is not TaskState.RUNNING:
-            raise InternalError(f"an attempt of task {task} in run {run} ended, but the task is {state.name}")
+        state = live.tasks.state[task]
+        if state != TaskState.RUNNING:
+            raise InternalError(
+                f"an attempt of task {task} in run {run} ended, but the task is {TaskState(state).name}"
+            )
         return live, live.tasks.stage_of(task)[0]
 
     @staticmethod
@@ -135,7 +137,7 @@ class Scheduler:
 
     def _starts(self) -> list[Effect]:
         started: list[Effect] = []
-        for pool in Pool:
+        for pool in self.free:
             for run, live in self.runs.items():
                 table = live.tasks
                 while self.free[pool] > 0 and live.closing is None and (task := table.pop_ready(pool)) is not None:
@@ -149,7 +151,7 @@ class Scheduler:
     def _finishes(self) -> list[Effect]:
         ended: list[Effect] = []
         for run, live in self.runs.items():
-            if live.finished or live.tasks.total(TaskState.RUNNING):
+            if live.finished or live.tasks.totals[TaskState.RUNNING]:
                 continue
             state = self._end(live)
             if state is not None:

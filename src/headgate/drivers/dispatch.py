@@ -15,7 +15,6 @@ from headgate.worker.messages import FilePin, InputPin, Order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from headgate.core.effects import StartAttempt
     from headgate.model.dataset import Dataset, Input
@@ -64,7 +63,7 @@ class Dispatcher:
         self._plan = plan
         self._run = run
         self._tried = tried
-        self._data_root: Path = project.paths.data
+        self._data_root = f"{project.paths.data}/"
         self._reads: list[list[tuple[str, Input, Spans | Lists]]] = [
             [
                 (parameter, entry, snapshot.reads(part.name, entry, part.indices))
@@ -136,7 +135,7 @@ class Dispatcher:
             number=tried,
             run=self._run,
             inputs=inputs,
-            stage=str(self._data_root / path),
+            stage=self._data_root + path,
             parameters=self._project.config.parameters,
             is_async=dataset.is_async,
             timeout_ms=dataset.timeout_ms,
@@ -147,7 +146,7 @@ class Dispatcher:
         source = self._project.sources.get(name)
         files = [
             FilePin(
-                absolute(self._project.root, file.path) if source else str(self._data_root / file.path),
+                absolute(self._project.root, file.path) if source else self._data_root + file.path,
                 file.bytes,
                 file.hash,
                 pin.key,

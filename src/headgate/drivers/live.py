@@ -279,9 +279,9 @@ class Coordinator:
         return events
 
     def _candidate(self, flight: InFlight, result: Staged) -> Candidate:
-        place = str(self._data_root / flight.attempt.path)
-        if any(file.path != place for file in result.files):
-            raise InternalError(f"attempt {flight.attempt.id} reports a file other than {place}, which it was given")
+        for file in result.files:
+            if file.path != f"{self._data_root}/{flight.attempt.path}":
+                raise InternalError(f"attempt {flight.attempt.id} reports {file.path}, which is not what it was given")
         return Candidate(
             attempt=flight.attempt.id,
             run=self._run,

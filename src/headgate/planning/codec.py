@@ -57,7 +57,7 @@ def plan_from_json(text: str) -> Plan:
             body["considered"],
             body["as_of_ms"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InternalError(f"a stored plan cannot be read: {error!r}") from error
 
 

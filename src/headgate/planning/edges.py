@@ -56,6 +56,11 @@ def _one_by_one(reads: Spans | Lists) -> Spans | None:
 def _ranges(upstream: int, n: int, lo: NDArray[np.int32], hi: NDArray[np.int32]) -> Edge | None:
     """Return the edge for a range of positions for each task; None if they go back and forth."""
     size = len(lo)
+    # Tasks at either end that read nothing: anywhere will do, as long as the bounds never decrease.
+    some = np.flatnonzero(hi > lo)
+    first, last = (int(some[0]), int(some[-1])) if len(some) else (size, size)
+    lo[:first] = hi[:first] = 0
+    lo[last + 1 :] = hi[last + 1 :] = hi[last] if len(some) else 0
     if size == n and np.array_equal(lo, np.arange(n)) and np.array_equal(hi, lo + 1):
         return SameEdge(upstream)
     if size > 1 and hi[0] - lo[0] > 1 and (lo == lo[0]).all() and (hi == hi[0]).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,7 +11,6 @@ import numpy as np
 
 from headgate.errors import UsageError
 from headgate.model.calendar import instant, parse_local, zone_of
-from headgate.model.names import shown
 from headgate.model.plan import MAX_PROBLEMS, Plan, PlannedDataset, Problem, Request
 from headgate.model.reason import Why
 from headgate.planning import graph
@@ -193,13 +193,11 @@ def in_range(snapshot: Snapshot, name: str, request: Request) -> NDArray[np.bool
 def _moment(text: str | None, what: str) -> datetime | None:
     if text is None:
         return None
-    try:
+    with suppress(ValueError):
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{what} {shown(text)} is no date", hint="Write a date as 2013-01-31 or 2013-01-31T05:00."
-        ) from None
-    return moment if moment.tzinfo is not None else parse_local(moment, what)
+        if moment.tzinfo is not None:
+            return moment
+    return parse_local(text, what)
 
 
 def _instant(moment: datetime, zone: ZoneInfo) -> int:

@@ -16,6 +16,7 @@ from headgate.model.dataset import Format, Input, Source
 from headgate.model.mapping import Mapping, Overlap
 from headgate.model.names import check_dataset_name, shown
 from headgate.model.partitioning import UNPARTITIONED, Partitioning
+from headgate.project.functions import CONTEXT_PARAMETER, code_of, unwrapped
 from headgate.project.mappings import MAPPING_HINT, MAPPINGS, shown_value
 from headgate.project.pattern import format_of_suffix, is_url, parse_pattern
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _CO_VARARGS, _CO_VARKEYWORDS, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x04, 0x08, 0x80, 0x200
-
-CONTEXT_PARAMETER = "ctx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +173,6 @@ def source(
     declared = Source(name, partitions, path, _format(name, path, format), description, f"{file}:{line}")
     _declared.append(DeclaredSource(declared, file, line))
     return declared
-
-
-def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function below the decorators that used `functools.wraps`."""
-    seen = {id(function)}
-    while (inner := getattr(function, "__wrapped__", None)) is not None and id(inner) not in seen:
-        seen.add(id(inner))
-        function = inner
-    return function
-
-
-def code_of(function: Callable[..., Any]) -> CodeType:
-    """Return the code object of a plain function."""
-    return cast("FunctionType", function).__code__
 
 
 def _declaration(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from headgate.errors import UsageError
 from headgate.model.dataset import Dataset
 from headgate.planning.graph import check_graph
-from headgate.project.annotations import kind_of
 from headgate.project.config import Config, read_config
 from headgate.project.declare import Declaration, DeclaredSource, take_declarations
 from headgate.project.fingerprint import CodeReader
+from headgate.project.functions import kind_of
 from headgate.project.modules import import_modules, is_project_file, place
 from headgate.project.places import paths
 

@@ -8,7 +8,7 @@ from headgate.errors import UsageError
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_errors import explaining
 from headgate.store.sqlite_rows import array, attempt_of, checkpoint_of, run_of, unsigned, version_of
-from headgate.store.store import HeadState, JournalEntry
+from headgate.store.store import HeadState, JournalEntry, Made
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -113,6 +113,14 @@ class SqliteReads:
     def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:
         """Return attempts of a run, in order of their numbers."""
         return [attempt_of(row) for row in self._rows("attempts", run=run, dataset=dataset, key=key)]
+
+    def made(self, run: str) -> list[Made]:
+        """Return what has succeeded in a run, by dataset."""
+        return [Made(*row) for row in self._rows("made", run=run)]
+
+    def last_attempts(self, run: str) -> list[Attempt]:
+        """Return the last attempt of each task that has not succeeded in a run, in order of their numbers."""
+        return [attempt_of(row) for row in self._rows("last_attempts", run=run)]
 
     def running_attempts(self) -> list[Attempt]:
         """Return every attempt in state running."""

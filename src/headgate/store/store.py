@@ -76,6 +76,15 @@ class HeadState:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """How many tasks of a dataset have succeeded in a run, and how many of these published new content."""
+
+    dataset: str
+    succeeded: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One entry of the append-only, hash-chained journal."""
 
@@ -232,6 +241,17 @@ class Store(Protocol):
 
     def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:
         """Return attempts of a run, in order of their numbers."""
+        ...
+
+    def made(self, run: str) -> list[Made]:
+        """Return what has succeeded in a run, by dataset."""
+        ...
+
+    def last_attempts(self, run: str) -> list[Attempt]:
+        """Return the last attempt of each task that has not succeeded in a run, in order of their numbers.
+
+        Attempts that a worker gave back unstarted do not count.
+        """
         ...
 
     def running_attempts(self) -> list[Attempt]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_SLUG = 80
-LEFTOVER = ".input"
 
 _COSMETIC = re.compile(r"[^A-Za-z0-9._-]")
 _STAGED = re.compile(r".*-a([0-9]{1,19})\.parquet")
@@ -81,6 +81,16 @@ def fsync_directories(directories: Iterable[Path]) -> None:
             raise UnavailableError(f"cannot fsync {directory}: {error.strerror}") from error
 
 
+def downloads_of(staged: Path) -> Path:
+    """Return the folder for what an attempt downloads, beside the file that it stages."""
+    return staged.with_name(staged.name + ".inputs")
+
+
+def remove_downloads(staged: Path) -> None:
+    """Remove what an attempt downloaded. Idempotent."""
+    shutil.rmtree(downloads_of(staged), ignore_errors=True)
+
+
 def collect(data_root: Path, relative: str) -> None:
     """Remove what an attempt left behind: its staged file and its downloads. Idempotent.
 
@@ -89,13 +99,10 @@ def collect(data_root: Path, relative: str) -> None:
         UnavailableError: The file system refused.
     """
     path = resolve(data_root, relative)
+    remove_downloads(path)
     try:
         with suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path.parent) as entries:
-            leftovers = [entry.path for entry in entries if entry.name.startswith(path.name + LEFTOVER)]
-            for leftover in leftovers:
-                Path(leftover).unlink(missing_ok=True)
     except OSError as error:
         raise UnavailableError(f"cannot remove {path}: {error.strerror}") from error
 

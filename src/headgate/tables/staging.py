@@ -1,7 +1,8 @@
 """Staging: a new file, written once, made durable and read back before anybody may publish it.
 
-The file is created exclusively under a path that no other attempt has, and fsynced here. Its directory exists
-already; the coordinator fsyncs that before it publishes (`layout.fsync_directories`), once for many files.
+The file is created exclusively under a path that no other attempt has, and fsynced here, while the audit reads it
+back. Its directory exists already; the coordinator fsyncs that before it publishes (`layout.fsync_directories`), once
+for many files.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from headgate.planning.planner import lacking, make_plan, stale
 from headgate.planning.sets import count
 from headgate.project.landing import source_path
 from headgate.views.history import HistoryEntry, history
-from headgate.views.partition import unknown
+from headgate.views.names import unknown_dataset
 from headgate.views.ranges import KeyRange, key_ranges
 from headgate.views.task import Task, mask_of, newest_task, upstream_of
 
@@ -127,7 +127,7 @@ def explain(project: Project, store: Store, snapshot: Snapshot, dataset: str, ke
         UsageError: There is no such dataset or partition.
     """
     if dataset not in snapshot.grids:
-        raise unknown(dataset, snapshot.grids)
+        raise unknown_dataset(dataset, snapshot.grids)
     grid = snapshot.grids[dataset]
     index = grid.index(key, dataset)
     key = grid.key(index)

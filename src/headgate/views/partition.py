@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from headgate.errors import UsageError
-from headgate.model.names import shown
 from headgate.project.load import load
+from headgate.views.names import unknown_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -23,13 +21,8 @@ def canonical_key(root: Path, dataset: str, key: str | None) -> str | None:
     project = load(root)
     declared = project.datasets.get(dataset) or project.sources.get(dataset)
     if declared is None:
-        raise unknown(dataset, [*project.datasets, *project.sources])
+        raise unknown_dataset(dataset, [*project.datasets, *project.sources])
     if key is None:
         return None
     grid = declared.partitioning.grid(time.time_ns() // 1_000_000)
     return grid.key(grid.index(key, dataset))
-
-
-def unknown(dataset: str, names: Iterable[str]) -> UsageError:
-    """Return the error that says that there is no dataset of a name."""
-    return UsageError(f"there is no dataset {shown(dataset)}", hint=f"There are {', '.join(sorted(names))}.")

@@ -6,22 +6,25 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
 from headgate.errors import HeadgateError, UnavailableError, UsageError
+from headgate.model.names import shown
 from headgate.tables import layout
+from headgate.views.names import known_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from headgate.model.version import Version
     from headgate.store.store import Store
 
 BATCH_ROWS = 4096
-SHOWN_NAMES = 20
 
 _INTEGERS = {"tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint"}
 _WIDE_INTEGERS = {"hugeint", "uhugeint", "bignum"}
@@ -30,6 +33,7 @@ _NESTED = {"list", "array", "struct", "map", "union"}
 # A double holds every decimal of so many digits.
 _EXACT_DIGITS = 15
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NO_TABLE = re.compile(r"Catalog Error: Table with name (.+) does not exist!")
 _LISTING = {"show", "information_schema", "duckdb_views", "duckdb_tables", "duckdb_columns"}
 
 
@@ -62,18 +66,19 @@ def query(store: Store, data_root: Path, sql: str) -> Answer:
     _check(sql)
     connection = duckdb.connect()
     try:
-        known = _prepare(connection, store, data_root, sql)
+        _prepare(connection, store, data_root, sql)
         relation = connection.sql(sql)
-        columns = _unique(relation.columns)
-        transports = [_transport(kind) for kind in relation.types]
-        picked = ", ".join(f'{cast.format(f"#{n}")} AS "c{n}"' for n, (cast, _) in enumerate(transports, start=1))
-        reader = pa.RecordBatchReader.from_stream(relation.project(picked))
     except duckdb.CatalogException as error:
-        listed = ", ".join(known[:SHOWN_NAMES]) + (" ..." if len(known) > SHOWN_NAMES else "")
-        hint = f"There are {listed}." if known else "Nothing is published yet: run `headgate backfill`."
-        raise UsageError(str(error), hint=hint) from None
+        raise _missing(str(error), store) from None
     except duckdb.Error as error:
         raise _explained(str(error)) from None
+    columns = _unique(relation.columns)
+    transports = [_transport(kind) for kind in relation.types]
+    picked = ", ".join(f'{cast.format(f"#{n}")} AS "c{n}"' for n, (cast, _) in enumerate(transports, start=1))
+    try:
+        reader = pa.RecordBatchReader.from_stream(relation.project(picked))
+    except duckdb.Error as error:
+        raise _failed(error) from None
     return Answer(columns, _rows(connection, reader, [decode for _, decode in transports]))
 
 
@@ -95,19 +100,18 @@ def _check(sql: str) -> None:
         )
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, store: Store, data_root: Path, sql: str) -> list[str]:
-    """Make the views that a query can mean, and lock everything else away; return what is published."""
+def _prepare(connection: duckdb.DuckDBPyConnection, store: Store, data_root: Path, sql: str) -> None:
+    """Make the views that a query can mean, and lock everything else away."""
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET python_enable_replacements = false")
-    known, readable = [], []
+    readable: list[str] = []
     words = {word.casefold() for word in _WORD.findall(sql)}
     for name in store.datasets():
-        is_meant = name.casefold() in words or bool(words & _LISTING)
-        versions = [version for version in store.heads(name) if version.schema is not None] if is_meant else []
+        if name.casefold() not in words and not words & _LISTING:
+            continue
+        versions = [version for version in store.heads(name) if _is_readable(version)]
         versions.sort(key=lambda version: version.key)
         files = [str(layout.resolve(data_root, file.path)) for version in versions for file in version.files]
-        if not is_meant or files:
-            known.append(name)
         if files:
             # Looking into every file for its columns takes longer than most queries.
             differ = len({version.schema for version in versions}) > 1
@@ -116,7 +120,6 @@ def _prepare(connection: duckdb.DuckDBPyConnection, store: Store, data_root: Pat
     connection.execute("SET allowed_paths = ?", [readable])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    return known
 
 
 def _rows(
@@ -128,10 +131,30 @@ def _rows(
             yield from zip(*columns, strict=True)
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         # What DuckDB finds out while rows come is an OSError on this way.
-        raise _explained(str(error)) from None
+        raise _failed(error) from None
     finally:
         reader.close()
         connection.close()
+
+
+def _is_readable(version: Version) -> bool:
+    """Return whether a version has files of ours: those of sources have no schema, effects elsewhere no files."""
+    return version.schema is not None and bool(version.files)
+
+
+def _missing(text: str, store: Store) -> UsageError:
+    """Return the error for a name that DuckDB does not know; for tables its own guesses are of no use."""
+    found = _NO_TABLE.match(text)
+    if found is None:
+        return UsageError(text)
+    published = [name for name in store.datasets() if any(map(_is_readable, islice(store.heads(name), 1)))]
+    hint = known_names(found[1], published) or "Nothing is published yet: run `headgate backfill`."
+    return UsageError(f"nothing is published under the name {shown(found[1])}", hint=hint)
+
+
+def _failed(error: Exception) -> HeadgateError:
+    """Return the error for a query that failed on its way; the rest of the text speaks of SQL around the user's."""
+    return _explained(str(error).partition("\n")[0])
 
 
 def _explained(text: str) -> HeadgateError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.model.run import AttemptState, RunState
+from headgate.store.store import Made
 
 if TYPE_CHECKING:
     from headgate.model.run import Attempt, Run
@@ -106,32 +107,25 @@ def runs(store: Store, *, limit: int) -> tuple[RunLine, ...]:
 def run_status(store: Store, run: Run) -> RunStatus:
     """Return what became of the tasks of a run."""
     leader = store.leader()
-    made: dict[tuple[str, str], bool] = {}
-    for checkpoint in store.run_checkpoints(run.id):
-        made[checkpoint.dataset, checkpoint.key] = checkpoint.version == checkpoint.attempt
-    last: dict[tuple[str, str], Attempt] = {}
-    for attempt in store.attempts(run.id):
-        task = attempt.dataset, attempt.key
-        if task not in made and attempt.state is not AttemptState.RETURNED:
-            last[task] = attempt
-    totals = _totals(run)
     state = state_now(run, leader)
-    published = Counter(dataset for (dataset, _), is_new in made.items() if is_new)
-    unchanged = Counter(dataset for (dataset, _), is_new in made.items() if not is_new)
+    made = {part.dataset: part for part in store.made(run.id)}
     running = Counter[str]()
     failures = []
-    for (dataset, _), attempt in last.items():
+    for attempt in store.last_attempts(run.id):
         if attempt.state is AttemptState.RUNNING and state is RunState.RUNNING:
-            running[dataset] += 1
+            running[attempt.dataset] += 1
         # A lost attempt is tried again, unless the run has given up.
         elif attempt.state in _FAILED or (attempt.state is AttemptState.LOST and state is RunState.FAILED):
             failures.append(failure_line(attempt))
     failed = Counter(failure.dataset for failure in failures)
+    totals = _totals(run)
     lines = []
     for name, total in totals.items():
-        known = published[name], unchanged[name], running[name], failed[name]
-        lines.append(DatasetLine(name, total, *known, rest=total - sum(known)))
-    done = sum(totals.values()) if state is RunState.SUCCEEDED else len(made)
+        part = made.get(name, Made(name, 0, 0))
+        rest = total - part.succeeded - running[name] - failed[name]
+        lines.append(DatasetLine(name, total, part.new, part.succeeded - part.new, running[name], failed[name], rest))
+    succeeded = sum(part.succeeded for part in made.values())
+    done = sum(totals.values()) if state is RunState.SUCCEEDED else succeeded
     return RunStatus(
         _as_line(run, state, done, sum(totals.values())),
         leader if state is RunState.RUNNING else None,
@@ -145,7 +139,7 @@ def _line(store: Store, run: Run, leader: str | None) -> RunLine:
     planned = store.run(run.id) or run
     total = sum(_totals(planned).values())
     state = state_now(run, leader)
-    done = total if state is RunState.SUCCEEDED else sum(1 for _ in store.run_checkpoints(run.id))
+    done = total if state is RunState.SUCCEEDED else sum(part.succeeded for part in store.made(run.id))
     return _as_line(run, state, done, total)
 
 

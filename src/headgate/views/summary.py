@@ -86,7 +86,7 @@ def summarize(summary: RunSummary) -> Summary:
     )
     return Summary(
         EndedRun(summary.run, summary.state),
-        summary.progress.elapsed_s,
+        round(summary.progress.elapsed_s, 3),
         tuple(map(_dataset, summary.progress.datasets)),
         failures,
         summary.problems,

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from headgate.errors import UnavailableError, UsageError
 from headgate.model.run import ErrorClass
 from headgate.project.context import Context
+from headgate.project.functions import CONTEXT_PARAMETER, InputKind, kind_of, unwrapped
 from headgate.worker.failures import AttemptError, failed
-from headgate.worker.inputs import OpenInputs, Shape, shape_of
+from headgate.worker.inputs import OpenInputs
 from headgate.worker.messages import Failed, Staged, StagedFile
 
 if TYPE_CHECKING:
@@ -27,16 +28,13 @@ if TYPE_CHECKING:
     from headgate.tables.staging import StagedTable
     from headgate.worker.messages import Order
 
-# `project.declare` has it too, but imports numpy, which an effect does not need.
-_CONTEXT = "ctx"
-
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """A function and what it wants."""
 
     function: Callable[..., Any]
-    shapes: dict[str, Shape]
+    kinds: dict[str, InputKind]
     wants_context: bool
 
 
@@ -52,7 +50,7 @@ def run_attempt(order: Order) -> Staged | Failed:
         arguments: dict[str, Any] = {}
         if order.inputs:
             inputs = OpenInputs(order.inputs, order.stage)
-            arguments = inputs.arguments(entry.shapes)
+            arguments = inputs.arguments(entry.kinds)
         context = _add_context(order, entry, arguments)
         value = entry.function(**arguments)
         table = None if value is None else _stage(order, value)
@@ -81,7 +79,7 @@ async def run_attempt_async(order: Order) -> Staged | Failed:
         arguments: dict[str, Any] = {}
         if order.inputs:
             inputs = OpenInputs(order.inputs, order.stage)
-            arguments = await _in_thread(inputs.arguments, entry.shapes)
+            arguments = await _in_thread(inputs.arguments, entry.kinds)
         context = _add_context(order, entry, arguments)
         value = entry.function(**arguments)
         if hasattr(value, "__await__"):
@@ -170,10 +168,10 @@ def _resolve(name: str) -> _Entry:
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UsageError(f"module {module_name} has no function {function_name}", hint="Plan again.")
-    inner = inspect.unwrap(function)
+    inner = unwrapped(function)
     names = inspect.signature(inner).parameters
-    shapes = {parameter: shape_of(inner, parameter) for parameter in names if parameter != _CONTEXT}
-    entry = _Entry(function, shapes, _CONTEXT in names)
+    kinds = {parameter: kind_of(inner, parameter) for parameter in names if parameter != CONTEXT_PARAMETER}
+    entry = _Entry(function, kinds, CONTEXT_PARAMETER in names)
     _entries[name] = entry
     return entry
 
@@ -182,7 +180,7 @@ def _add_context(order: Order, entry: _Entry, arguments: dict[str, Any]) -> Cont
     if not entry.wants_context:
         return None
     context = Context(order.dataset, order.key, order.window, order.attempt, order.number, order.run, order.parameters)
-    arguments[_CONTEXT] = context
+    arguments[CONTEXT_PARAMETER] = context
     return context
 
 

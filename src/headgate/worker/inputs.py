@@ -7,17 +7,16 @@ are compared before the call, their times around it, and text files also by hash
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from types import NoneType, SimpleNamespace, UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING
 
-from headgate.errors import UsageError
 from headgate.model.run import ErrorClass
+from headgate.project.functions import InputKind
+from headgate.tables.layout import downloads_of, remove_downloads
 from headgate.worker.failures import AttemptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     import duckdb
     import pandas as pd
@@ -27,18 +26,6 @@ if TYPE_CHECKING:
     from headgate.worker.messages import FilePin, InputPin
 
 _PLAN_AGAIN = "Plan again: the new file will be seen as a new version."
-
-
-class Shape(Enum):
-    """What a parameter is annotated as: the library and name of the class."""
-
-    FILES = ("headgate", "InputFiles")
-    POLARS_LAZY = ("polars", "LazyFrame")
-    POLARS = ("polars", "DataFrame")
-    ARROW = ("pyarrow", "Table")
-    ARROW_READER = ("pyarrow", "RecordBatchReader")
-    DUCKDB = ("duckdb", "DuckDBPyRelation")
-    PANDAS = ("pandas", "DataFrame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,54 +73,23 @@ class InputFiles:
 
         return frames.pandas(self)
 
-    def shaped(self, shape: Shape) -> object:
+    def as_kind(self, kind: InputKind) -> object:
         """Return the files as a parameter wants them."""
-        match shape:
-            case Shape.FILES:
+        match kind:
+            case InputKind.FILES:
                 return self
-            case Shape.POLARS_LAZY:
+            case InputKind.POLARS_LAZY_FRAME:
                 return self.polars()
-            case Shape.POLARS:
+            case InputKind.POLARS_DATA_FRAME:
                 return self.polars().collect()
-            case Shape.ARROW:
+            case InputKind.ARROW_TABLE:
                 return self.arrow()
-            case Shape.ARROW_READER:
+            case InputKind.ARROW_READER:
                 return self.arrow().to_reader()
-            case Shape.DUCKDB:
+            case InputKind.DUCKDB_RELATION:
                 return self.duckdb()
-            case Shape.PANDAS:
+            case InputKind.PANDAS_DATA_FRAME:
                 return self.pandas()
-
-
-def shape_of(function: Callable[..., Any], parameter: str) -> Shape:
-    """Return what a parameter of a function is annotated as; `InputFiles` without annotation.
-
-    Raises:
-        UsageError: The annotation cannot be resolved, or no input can be given as it.
-    """
-    annotations = getattr(function, "__annotations__", {})
-    if parameter not in annotations:
-        return Shape.FILES
-    where = f"parameter {parameter} of {function.__module__}.{function.__qualname__}"
-    try:
-        scope = SimpleNamespace(__annotations__={parameter: annotations[parameter]})
-        kind = get_type_hints(scope, getattr(function, "__globals__", {}))[parameter]
-    except Exception as error:
-        raise UsageError(
-            f"{where} is annotated as {annotations[parameter]!r}, which cannot be resolved: {error}",
-            hint="Import its library at the top of the module, not under TYPE_CHECKING.",
-        ) from error
-    candidates = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
-    for candidate in candidates:
-        library = getattr(candidate, "__module__", "").split(".")[0].lstrip("_")
-        name = getattr(candidate, "__qualname__", "")
-        for shape in Shape:
-            if shape.value == (library, name):
-                return shape
-    if all(candidate in {Any, object, NoneType} for candidate in candidates):
-        return Shape.FILES
-    known = ", ".join(".".join(shape.value) for shape in Shape)
-    raise UsageError(f"{where} is annotated as {kind}", hint=f"An input can be {known}, or one of them | None.")
 
 
 class OpenInputs:
@@ -148,15 +104,15 @@ class OpenInputs:
         self._pins = pins
         self._stage = stage
         self._seen: dict[str, tuple[int, int]] = {}
-        self._downloads: list[Path] = []
+        self._downloads = 0
 
-    def arguments(self, shapes: dict[str, Shape]) -> dict[str, object]:
+    def arguments(self, kinds: dict[str, InputKind]) -> dict[str, object]:
         """Return the value of each parameter: None for one without files.
 
         Raises:
             AttemptError: A file is missing, has changed since it was pinned, or is malformed.
         """
-        return {pin.parameter: self._argument(pin, shapes.get(pin.parameter, Shape.FILES)) for pin in self._pins}
+        return {pin.parameter: self._argument(pin, kinds.get(pin.parameter, InputKind.FILES)) for pin in self._pins}
 
     def check(self) -> None:
         """Check that no file changed since `arguments`.
@@ -170,10 +126,10 @@ class OpenInputs:
 
     def close(self) -> None:
         """Remove what was downloaded."""
-        for path in self._downloads:
-            path.unlink(missing_ok=True)
+        if self._downloads:
+            remove_downloads(Path(self._stage))
 
-    def _argument(self, pin: InputPin, shape: Shape) -> object:
+    def _argument(self, pin: InputPin, kind: InputKind) -> object:
         if not pin.files:
             return None
         files = tuple(self._local(file) for file in pin.files)
@@ -186,16 +142,17 @@ class OpenInputs:
                     hint=_PLAN_AGAIN,
                 )
             self._seen[file.path] = (size, changed_ns)
-        return InputFiles(pin.dataset, tuple(pin.keys), pin.format, files).shaped(shape)
+        return InputFiles(pin.dataset, tuple(pin.keys), pin.format, files).as_kind(kind)
 
     def _local(self, file: FilePin) -> FilePin:
         if not file.path.lower().startswith(("http://", "https://")):
             return file
         from headgate.worker.download import download
 
-        target = Path(f"{self._stage}.input{len(self._downloads)}")
-        self._downloads.append(target)
-        return download(file, target)
+        folder = downloads_of(Path(self._stage))
+        folder.mkdir(exist_ok=True)
+        self._downloads += 1
+        return download(file, folder / str(self._downloads))
 
 
 def _stat(path: str) -> tuple[int, int]:

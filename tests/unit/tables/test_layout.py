@@ -43,12 +43,14 @@ def test_a_file_in_the_way_is_said(tmp_path):
 
 def test_collect_removes_the_file_and_its_downloads_only(tmp_path):
     make_directories(tmp_path, ["d/r/k-a0001.parquet"])
-    names = ["k-a0001.parquet", "k-a0001.parquet.input0", "k-a0011.parquet", "k-a0002.parquet.input0"]
-    for name in names:
-        (tmp_path / "d" / "r" / name).write_text("")
+    folder = tmp_path / "d" / "r"
+    for attempt in ("k-a0001", "k-a0011"):
+        (folder / f"{attempt}.parquet").write_text("")
+        (folder / f"{attempt}.parquet.inputs").mkdir()
+        (folder / f"{attempt}.parquet.inputs" / "1").write_text("")
     for _ in range(2):
         collect(tmp_path, "d/r/k-a0001.parquet")
-    assert sorted(path.name for path in (tmp_path / "d" / "r").iterdir()) == sorted(names[2:])
+    assert sorted(path.name for path in folder.iterdir()) == ["k-a0011.parquet", "k-a0011.parquet.inputs"]
     collect(tmp_path, "never/was/k-a0009.parquet")
 
 
@@ -58,6 +60,6 @@ def test_attempts_on_disk_are_found(tmp_path):
     make_directories(tmp_path, relatives)
     for relative in relatives:
         resolve(tmp_path, relative).write_text("")
-    for other in ("d/r1/notes.txt", "d/r1/x-a1.parquet.input0", "stray-a1.parquet"):
+    for other in ("d/r1/notes.txt", "d/r1/x-a1.parquet.inputs", "stray-a1.parquet"):
         (tmp_path / other).write_text("")
     assert dict(attempts_on_disk(tmp_path)) == relatives

@@ -92,15 +92,16 @@ class TestBothWays:
     @pytest.mark.parametrize("place", [0, 40, -30, -1])
     def test_the_audit_sees_a_byte_that_the_disk_turned(self, tmp_path, monkeypatch, place):
         path = tmp_path / "f.parquet"
-        real_fsync = os.fsync
+        real_open = os.open
 
-        def turn(descriptor):
-            real_fsync(descriptor)
-            data = bytearray(path.read_bytes())
-            data[place] ^= 0xFF
-            path.write_bytes(data)
+        def turn(name, flags, *rest):
+            if not flags & os.O_WRONLY:
+                data = bytearray(path.read_bytes())
+                data[place] ^= 0xFF
+                path.write_bytes(data)
+            return real_open(name, flags, *rest)
 
-        monkeypatch.setattr(os, "fsync", turn)
+        monkeypatch.setattr(os, "open", turn)
         with pytest.raises(UnavailableError, match="read back"):
             stage_table(path, TABLE)
         assert not path.exists()

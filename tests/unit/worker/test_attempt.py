@@ -222,7 +222,7 @@ def test_inputs_are_bound_by_name(order, tmp_path, name):
         ("no_columns", "permanent", "the result has no columns", "Return a table with columns"),
         ("a_effect", "permanent", "flights returned coroutine; return a table", ""),
         ("missing_name", "permanent", "module pipeline has no function missing_name", "Plan again"),
-        ("annotated", "permanent", "parameter x of pipeline.annotated is annotated as", "An input can be"),
+        ("annotated", "permanent", "x is annotated as 'int', which no input can be", "Use one of"),
         ("usage", "permanent", "the value 7", "use 8"),
         ("away", "transient", "down", ""),
         ("zero", "permanent", "ZeroDivisionError: by zero", ""),

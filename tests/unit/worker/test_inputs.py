@@ -16,8 +16,9 @@ import pytest
 
 from headgate.errors import UsageError
 from headgate.model.run import ErrorClass
+from headgate.project.functions import InputKind, kind_of
 from headgate.worker.failures import AttemptError
-from headgate.worker.inputs import InputFiles, OpenInputs, Shape, shape_of
+from headgate.worker.inputs import InputFiles, OpenInputs
 from headgate.worker.messages import FilePin, InputPin
 
 if TYPE_CHECKING:
@@ -74,40 +75,47 @@ def sample(
     """Have every annotation that works."""
 
 
-def wrong(a: dict, b: decimal.Decimal, c: pa.Table | int, d: int | str):
+def wrong(a: dict, b: decimal.Decimal, c: pa.Table | None, d: int | str):
     """Have annotations that do not."""
 
 
 def test_annotations_are_resolved():
-    found = {name: shape_of(sample, name) for name in "abcdefghij"}
+    found = {name: kind_of(sample, name) for name in "abcdefghij"}
     assert list(found.values()) == [
-        Shape.POLARS_LAZY,
-        Shape.POLARS,
-        Shape.ARROW,
-        Shape.DUCKDB,
-        Shape.PANDAS,
-        Shape.ARROW_READER,
-        *[Shape.FILES] * 4,
+        InputKind.POLARS_LAZY_FRAME,
+        InputKind.POLARS_DATA_FRAME,
+        InputKind.ARROW_TABLE,
+        InputKind.DUCKDB_RELATION,
+        InputKind.PANDAS_DATA_FRAME,
+        InputKind.ARROW_READER,
+        *[InputKind.FILES] * 4,
     ]
-    assert shape_of(wrong, "c") is Shape.ARROW
+    assert kind_of(wrong, "c") is InputKind.ARROW_TABLE
 
 
 @pytest.mark.parametrize(
-    ("parameter", "message"), [("a", "is annotated as .*dict"), ("b", "cannot be resolved"), ("d", "int")]
+    ("parameter", "message"), [("a", "is annotated as .*dict"), ("b", "cannot be evaluated"), ("d", "int")]
 )
 def test_other_annotations_are_refused(parameter, message):
     with pytest.raises(UsageError, match=message):
-        shape_of(wrong, parameter)
+        kind_of(wrong, parameter)
 
 
-FRAMES = [Shape.POLARS_LAZY, Shape.POLARS, Shape.ARROW, Shape.ARROW_READER, Shape.DUCKDB, Shape.PANDAS]
+FRAMES = [
+    InputKind.POLARS_LAZY_FRAME,
+    InputKind.POLARS_DATA_FRAME,
+    InputKind.ARROW_TABLE,
+    InputKind.ARROW_READER,
+    InputKind.DUCKDB_RELATION,
+    InputKind.PANDAS_DATA_FRAME,
+]
 
 
 @pytest.mark.parametrize("shape", FRAMES)
 class TestFrames:
     def test_one_parquet_file(self, tmp_path, shape):
         value = opened([write(tmp_path / "day=1 [x]*.parquet", A)], shape)
-        assert type(value).__name__ == shape.value[1]
+        assert type(value).__name__ == shape.value.rpartition(".")[2]
         assert as_rows(value) == A.to_pylist()
 
     def test_several_parquet_files_in_the_order_of_keys(self, tmp_path, shape):
@@ -177,21 +185,21 @@ def test_a_file_handle_gives_everything(tmp_path):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(AttemptError, match=r"gone\.parquet cannot be read: No such file") as caught:
-        opened([FilePin(str(tmp_path / "gone.parquet"), 1, "", "k")], Shape.FILES)
+        opened([FilePin(str(tmp_path / "gone.parquet"), 1, "", "k")], InputKind.FILES)
     assert caught.value.error_class is ErrorClass.DATA
 
 
 def test_a_file_of_another_size_than_pinned_is_refused(tmp_path):
     pq.write_table(A, tmp_path / "a.parquet")
     with pytest.raises(AttemptError, match=r"changed since the plan: \d+ bytes instead of 5"):
-        opened([pin(tmp_path / "a.parquet", size=5)], Shape.POLARS_LAZY)
+        opened([pin(tmp_path / "a.parquet", size=5)], InputKind.POLARS_LAZY_FRAME)
 
 
 def test_a_text_file_of_the_same_size_but_other_bytes_is_refused(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("a\n1\n")
     with pytest.raises(AttemptError, match="its content is another one"):
-        opened([pin(path, digest="00")], Shape.POLARS, format="csv")
+        opened([pin(path, digest="00")], InputKind.POLARS_DATA_FRAME, format="csv")
 
 
 def test_a_change_during_the_call_is_seen(tmp_path):
@@ -237,7 +245,7 @@ def test_a_url_is_fetched_beside_the_stage_and_removed(tmp_path, web):
     inputs = OpenInputs(pins, str(tmp_path / "f.parquet"))
     handle = inputs.arguments({})["x"]
     assert isinstance(handle, InputFiles)
-    assert handle.paths == (str(tmp_path / "f.parquet.input0"),)
+    assert handle.paths == (str(tmp_path / "f.parquet.inputs/1"),)
     assert handle.polars().collect().to_dicts() == [{"a": 1, "b": "x"}]
     inputs.check()
     inputs.close()

@@ -41,3 +41,13 @@ FROM attempts WHERE state = 'running' ORDER BY id;
 -- name: uncollected_attempts
 SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
 FROM attempts WHERE state <> 'running' AND path <> '' ORDER BY id;
+
+-- name: last_attempts
+SELECT max(a.id), :run, d.name, a.key, a.number, a.state, a.path, a.expects, a.started_ms, a.finished_ms, a.error_class,
+    a.error, a.hint, a.traceback
+FROM attempt a
+JOIN dataset d ON d.id = a.dataset
+WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state <> 'returned'
+    AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = a.dataset AND c.key = a.key AND c.run = a.run)
+GROUP BY a.dataset, a.key
+ORDER BY 1;

@@ -49,3 +49,11 @@ FROM checkpoint c
 JOIN dataset d ON d.id = c.dataset
 WHERE c.run = (SELECT n FROM run WHERE id = :run)
 ORDER BY c.entry, c.attempt;
+
+-- name: made
+SELECT d.name, count(*), sum(c.version = c.attempt)
+FROM checkpoint c
+JOIN dataset d ON d.id = c.dataset
+WHERE c.run = (SELECT n FROM run WHERE id = :run)
+GROUP BY c.dataset
+ORDER BY d.name;

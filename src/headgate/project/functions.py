@@ -1,18 +1,23 @@
-"""What a function's annotations ask its inputs to be, without importing any of the libraries they come from."""
+"""The function of a dataset: its parameters, and what their annotations ask inputs to be.
+
+Light, since workers import it before anything else; none of the libraries that annotations name is imported here.
+"""
 
 from __future__ import annotations
 
 import types
 import typing
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from headgate.errors import UsageError
 from headgate.model.names import shown
-from headgate.project.declare import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType, FunctionType
+
+CONTEXT_PARAMETER = "ctx"
 
 
 class InputKind(StrEnum):
@@ -27,8 +32,22 @@ class InputKind(StrEnum):
     FILES = "headgate.InputFiles"
 
 
-def kind_of(function: Callable[..., object], parameter: str) -> InputKind | None:
-    """Return what a parameter is annotated as; None if that says nothing. ``X | None`` counts as X.
+def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function below the decorators that used `functools.wraps`."""
+    seen = {id(function)}
+    while (inner := getattr(function, "__wrapped__", None)) is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        function = inner
+    return function
+
+
+def code_of(function: Callable[..., Any]) -> CodeType:
+    """Return the code object of a plain function."""
+    return cast("FunctionType", function).__code__
+
+
+def kind_of(function: Callable[..., object], parameter: str) -> InputKind:
+    """Return what a parameter is annotated as; `FILES` if that says nothing. ``X | None`` counts as X.
 
     Raises:
         UsageError: It is annotated as something that Headgate cannot provide.
@@ -44,7 +63,7 @@ def kind_of(function: Callable[..., object], parameter: str) -> InputKind | None
             hint="Import what it names at the top of the module, outside `if TYPE_CHECKING`.",
         ) from None
     if annotation is None or annotation is object or annotation is typing.Any:
-        return None
+        return InputKind.FILES
     kind = _kind(annotation)
     if kind is None:
         name = annotation.__qualname__ if isinstance(annotation, type) else str(annotation)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import headgate
+from headgate.cli.main import COMMANDS, Commands, main
+from headgate.errors import InternalError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Failing(Commands):
+    """The commands, of which each fails in the same way."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("headgate")
+        self._error = error
+
+    def invoke(self, ctx: click.Context) -> NoReturn:
+        raise self._error
+
+
+def test_every_command_is_listed_and_has_help_of_its_own() -> None:
+    listed = CliRunner().invoke(main, ["--help"])
+    assert listed.exit_code == 0
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} +\S", listed.stdout, re.MULTILINE)
+        own = CliRunner().invoke(main, [name, "--help"])
+        assert own.exit_code == 0
+        assert "--json" in own.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"headgate {headgate.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "lines"),
+    [
+        (UsageError("no such key", hint="try another"), 2, ["error: no such key", "hint: try another"]),
+        (UnavailableError("the disk is gone"), 1, ["error: the disk is gone"]),
+        (FileNotFoundError(2, "No such file", "x"), 1, ["error: x: No such file"]),
+        (KeyboardInterrupt(), 130, ["", "interrupted"]),
+        (click.Abort(), 130, ["interrupted"]),
+    ],
+)
+def test_errors_are_one_message_and_an_exit_code(error: BaseException, code: int, lines: list[str]) -> None:
+    done = CliRunner().invoke(Failing(error), ["status"])
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert done.stderr.splitlines() == lines
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), InternalError("two heads")])
+def test_bugs_are_called_so_and_show_where(error: Exception) -> None:
+    done = CliRunner().invoke(Failing(error), ["status"])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert str(error) in done.stderr
+    assert "Traceback" in done.stderr
+    assert "This is a bug in Headgate" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["status", "--frob"], "--frob"),
+        (["status", "--limit", "0"], "--limit"),
+        (["explain", "flights"], "Missing argument 'KEY'"),
+        (["backfill"], "Missing option '--reason'"),
+        (["backfill", "--reason", " \t"], "--reason is empty"),
+        (["resume", "x", "--reason", ""], "--reason is empty"),
+        (["resume"], "Missing argument 'RUN'"),
+        (["query"], "Missing argument 'SQL'"),
+    ],
+)
+def test_wrong_use_says_what_and_where_help_is(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(main, ["-C", str(tmp_path), *arguments])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert message in done.stderr.splitlines()[0]
+    assert done.stderr.splitlines()[1].startswith("hint: ")
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "init"])
+def test_a_folder_without_a_project_is_refused_by_every_command(tmp_path: Path, name: str) -> None:
+    more = {
+        "explain": ["flights", "x"],
+        "history": ["flights"],
+        "query": ["select 1"],
+        "backfill": ["--reason", "x", "--yes"],
+        "resume": ["latest"],
+        "retry": ["latest"],
+        "cancel": ["latest"],
+    }
+    for json in ([], ["--json"]):
+        done = CliRunner().invoke(main, ["-C", str(tmp_path / "no"), name, *more.get(name, []), *json])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr.startswith(
+            f"error: there is no headgate.toml in {tmp_path / 'no'}\nhint: Run `headgate init`"
+        )
+    assert list(tmp_path.iterdir()) == []
