@@ -268,6 +268,13 @@ class Terminal:
         """Type something."""
         os.write(self._fd, text.encode())
 
+    def interrupt(self, until: str) -> None:
+        """Type Ctrl-C until a text has come: one that hits a process just before it waits is lost until the next."""
+        while until not in self.seen:
+            self.send("\x03")
+            if select.select([self._fd], [], [], 1.0)[0]:
+                self._read()
+
     def end(self) -> int:
         """Read to the end and return the exit code."""
         while self._read():
@@ -307,8 +314,9 @@ def test_a_plan_that_is_declined_starts_nothing(place: Place) -> None:
 
 
 def test_an_interrupt_while_asked_is_an_interruption(place: Place) -> None:
+    (place.root / "slow_pipeline.py").write_text(PIPELINE + "import polars  # takes over Ctrl-C\n")
     terminal = Terminal(place, "backfill", "--reason", "x")
     terminal.until("[y/N]: ")
-    terminal.send("\x03")
+    terminal.interrupt(until="interrupted")
     assert terminal.end() == 130
     assert not (place.root / ".headgate").exists()

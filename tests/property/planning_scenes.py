@@ -28,6 +28,7 @@ from headgate.model.partitioning import (
 from headgate.model.plan import Plan, Request
 from headgate.model.reason import Why
 from headgate.model.run import TaskState
+from headgate.planning.codec import plan_to_json
 from headgate.planning.digest import pinned_digest, seed
 from headgate.planning.planner import make_plan, with_problems
 from headgate.planning.snapshot import Heads, Snapshot
@@ -336,3 +337,8 @@ def run(
             if hasattr(start, "task")
         ]
     return built
+
+
+if __name__ == "__main__":
+    for number in range(30):
+        print(plan_to_json(make_plan(make_town(number).snapshot(), Request(("+d0+",)))))

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from copy import deepcopy
 from itertools import pairwise
 from random import Random
 
 import numpy as np
+import planning_scenes
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,6 +110,21 @@ def test_forcing_builds_everything_that_can_be_built(number):
     why, blocked = named(plan)
     assert set(why) == set(town.all_nodes())
     assert set(run(town, plan, Random(number), most=100_000)) == set(why) - blocked
+
+
+def test_the_seed_of_hashing_changes_no_plan():
+    told = [
+        subprocess.run(
+            [sys.executable, planning_scenes.__file__],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert len(told[0]) > 1000
 
 
 @pytest.mark.slow

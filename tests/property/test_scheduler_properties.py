@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import scheduler_scenes as scenes
@@ -112,7 +111,7 @@ def test_ranges_wide_enough_for_numpy_act_as_their_lists(seed):
 def test_the_seed_of_hashing_changes_nothing():
     told = [
         subprocess.run(
-            [sys.executable, str(Path(scenes.__file__))],
+            [sys.executable, scenes.__file__],
             env={**os.environ, "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,

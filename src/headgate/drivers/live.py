@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from headgate.worker.messages import Order, Outcome
 
 POLL_S = 0.1
+COMPANY_S = 0.01
+"""How long an outcome waits for others, so that one transaction publishes them all."""
 COMMANDS_EVERY_S = 0.25
 PROGRESS_EVERY_S = 0.1
 KEPT_FAILURES = 50
@@ -153,7 +155,7 @@ class Coordinator:
             UnavailableError: The state store failed; what was committed stands, and the run can be resumed.
         """
         while self._ended is None:
-            self._turn(self._executor.poll(self._patience()))
+            self._turn(self._gather())
         collect(self._store, self._data_root)
         progress = self._progress()
         if self._on_progress is not None:
@@ -170,9 +172,17 @@ class Coordinator:
         self._ended_before = self._progress().ended
         self._turn([], effects)
 
-    def _patience(self) -> float:
-        """Return how long to wait for outcomes: not at all while tasks could start."""
-        return POLL_S if self._in_flight else 0.0
+    def _gather(self) -> list[Outcome]:
+        """Return the outcomes for the next turn: the first to arrive and, while workers stay busy, its company.
+
+        Each commit makes the disk wait, for the workers too, so a few larger ones are better than many small ones.
+        """
+        # Nothing in flight: the scheduler has something to start, or to say that the run has ended.
+        outcomes = self._executor.poll(POLL_S if self._in_flight else 0.0)
+        until_s = time.monotonic() + COMPANY_S
+        while 0 < 2 * len(outcomes) < len(self._in_flight) and (left_s := until_s - time.monotonic()) > 0:
+            outcomes += self._executor.poll(left_s)
+        return outcomes
 
     def _turn(self, outcomes: Sequence[Outcome], effects: Sequence[Effect] = ()) -> None:
         """Take outcomes in and let what follows begin: one transaction, then the orders."""
@@ -183,6 +193,9 @@ class Coordinator:
         look_for_commands = time.monotonic() - self._commands_s >= COMMANDS_EVERY_S
         capacity = self._executor.capacity()
         offers = [SlotsOffered(Pool.PROCESS, capacity.processes), SlotsOffered(Pool.IO, capacity.io)]
+        for pool in Pool:
+            # What was left of the last offer is a part of the new one, which comes after the outcomes.
+            self._handle(SlotsOffered(pool, 0))
         if not outcomes and not look_for_commands:
             for offer in offers:
                 todo += self._handle(offer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from headgate.errors import ConflictError, UsageError
 from headgate.model.run import AttemptState, RunState, TaskState
 from headgate.planning.codec import plan_from_json
-from headgate.planning.planner import lacking
+from headgate.planning.planner import with_problems
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,7 +123,8 @@ def restore(project: Project, store: Store, world: World, run: Run, *, retry: bo
         if at is not None:
             states[checkpoint.dataset][at] = TaskState.SUCCEEDED
             changed[checkpoint.dataset][at] = checkpoint.version == checkpoint.attempt
-    return Recorded(_with_problems(world, plan, states), states, changed, tried)
+    left = {name: state == TaskState.WAITING for name, state in states.items()}
+    return Recorded(with_problems(world.snapshot, plan, left), states, changed, tried)
 
 
 def _same_definitions(project: Project, plan: Plan) -> None:
@@ -135,21 +136,3 @@ def _same_definitions(project: Project, plan: Plan) -> None:
                 f"{part.name} was partitioned by {part.partitioning} when this run was planned, and is {now}",
                 hint="Start a new backfill: it takes up what is missing or stale.",
             )
-
-
-def _with_problems(world: World, plan: Plan, states: dict[str, NDArray[np.uint8]]) -> Plan:
-    """Return the plan with what its unfinished tasks lack as things are now."""
-    planned = {}
-    for part in plan.datasets:
-        mask = np.zeros(world.snapshot.grids[part.name].size, dtype=bool)
-        mask[part.indices] = True
-        planned[part.name] = mask
-    parts, problems = [], []
-    for part in plan.datasets:
-        left = np.flatnonzero(states[part.name] == TaskState.WAITING)
-        lack, texts = lacking(world.snapshot, part.name, part.indices[left], planned)
-        blocked = np.zeros(len(part.indices), dtype=bool)
-        blocked[left[lack]] = True
-        parts.append(replace(part, blocked=blocked))
-        problems += texts
-    return replace(plan, datasets=tuple(parts), problems=tuple(problems))

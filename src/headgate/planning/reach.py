@@ -156,8 +156,10 @@ def _stepwise(snapshot: Snapshot, start: Masks, steps: int, step: Callable[[Snap
 def _read_by(snapshot: Snapshot, masks: Masks) -> Masks:
     """Return what some partitions read: one step up."""
     reached: Masks = {}
-    for name in masks.keys() & snapshot.datasets.keys():
-        indices = np.flatnonzero(masks[name])
+    for name, mask in masks.items():
+        if name not in snapshot.datasets:
+            continue
+        indices = np.flatnonzero(mask)
         for entry in snapshot.datasets[name].inputs.values():
             hit = covered(snapshot.reads(name, entry, indices), snapshot.grids[entry.dataset].size)
             reached[entry.dataset] = reached[entry.dataset] | hit if entry.dataset in reached else hit
