@@ -53,7 +53,7 @@ check: $(INSTALLED)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy --explicit-package-bases src/headgate bench examples
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow" -q
 
 format: $(INSTALLED)

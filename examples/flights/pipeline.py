@@ -15,10 +15,10 @@ import headgate as hg
 DAYS = hg.daily("2013-01-01", "2014-01-01", tz="America/New_York")
 MONTHS = hg.monthly("2013-01-01", "2014-01-01", tz="America/New_York")
 
-landed_flights = hg.source("landed_flights", path="landing/flights/{key}.csv", format="csv", partitions=DAYS)
-landed_weather = hg.source("landed_weather", path="landing/weather/{key}.csv", format="csv", partitions=DAYS)
-landed_airlines = hg.source("landed_airlines", path="landing/airlines.csv", format="csv")
-landed_airports = hg.source("landed_airports", path="landing/airports.csv", format="csv")
+landed_flights = hg.source("landed_flights", path="landing/flights/{key}.csv", format="csv-text", partitions=DAYS)
+landed_weather = hg.source("landed_weather", path="landing/weather/{key}.csv", format="csv-text", partitions=DAYS)
+landed_airlines = hg.source("landed_airlines", path="landing/airlines.csv", format="csv-text")
+landed_airports = hg.source("landed_airports", path="landing/airports.csv", format="csv-text")
 
 TEXT = pl.String()
 INTEGER = pl.Int64()

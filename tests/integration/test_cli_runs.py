@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -56,12 +57,13 @@ class Place:
         self.root = root
         (root / "headgate.toml").write_text(TOML)
         (root / "slow_pipeline.py").write_text(PIPELINE)
+        self._started: list[subprocess.Popen[str]] = []
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "headgate", "-C", str(self.root), *arguments]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -70,6 +72,15 @@ class Place:
             start_new_session=True,
             env={**os.environ, "HEADGATE_AUTHOR": "ada"},
         )
+        self._started.append(process)
+        return process
+
+    def clean_up(self) -> None:
+        """End what a failed test has left running."""
+        for process in self._started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
 
     def call(self, *arguments: str, code: int = 0) -> tuple[str, str]:
         process = self.start(*arguments)
@@ -105,8 +116,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    made.clean_up()
 
 
 def test_a_backfill_builds_everything_once_and_says_so(place: Place) -> None:
@@ -270,10 +283,13 @@ class Terminal:
 
     def interrupt(self, until: str) -> None:
         """Type Ctrl-C until a text has come: one that hits a process just before it waits is lost until the next."""
-        while until not in self.seen:
+        for _ in range(20):
             self.send("\x03")
-            if select.select([self._fd], [], [], 1.0)[0]:
-                self._read()
+            while until not in self.seen and select.select([self._fd], [], [], 1.0)[0]:
+                assert self._read(), self.seen
+            if until in self.seen:
+                return
+        raise AssertionError(self.seen)
 
     def end(self) -> int:
         """Read to the end and return the exit code."""

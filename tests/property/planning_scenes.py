@@ -195,7 +195,13 @@ class Town:
 
 
 def digest(head: Head) -> int:
-    return sum(pinned_digest(seed(parameter, name), [version]) for parameter, name, version in head.pins) % 2**64
+    return (
+        sum(
+            pinned_digest(seed(parameter, name, Format.CSV if name.startswith("src") else ""), [version])
+            for parameter, name, version in head.pins
+        )
+        % 2**64
+    )
 
 
 def make_town(number: int) -> Town:

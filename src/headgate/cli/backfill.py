@@ -93,5 +93,5 @@ def _confirmed(view: PlanView, *, yes: bool, as_json: bool) -> bool:
         raise UsageError("nobody is there to confirm the plan", hint="Look at it with `headgate plan`, then add --yes.")
     click.echo(plan_text(view) + "\n", err=as_json)
     # Polars takes over Ctrl-C when it is imported, and then the system would go on waiting for an answer.
-    pass  # MUT
+    signal.siginterrupt(signal.SIGINT, True)
     return yes or click.confirm("Run this plan?", err=True)

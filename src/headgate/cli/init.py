@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.text import print_json
+from headgate.cli.text import plain, print_json
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def _files(folder: Traversable, above: str = "") -> Iterator[tuple[str, bytes]]:
 
 
 def _text(target: Path, files: list[str]) -> str:
-    headgate = "headgate" if target == Path() else f"headgate -C {shlex.quote(str(target))}"
+    headgate = "headgate" if target == Path() else plain(f"headgate -C {shlex.quote(str(target))}")
     landing = sum(1 for file in files if file.startswith("landing/"))
-    lines = [f"started a project in {target.resolve()}:"]
+    lines = [f"started a project in {plain(str(target.resolve()))}:"]
     lines += [f"  {file}" for file in files if not file.startswith("landing/")]
     lines.append(f"  landing/ ({landing} files of a small shop)")
     lines += [

@@ -5,6 +5,7 @@ A command is imported when it is called, so that each costs only what it needs.
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -67,6 +68,8 @@ class Commands(click.Group):
             _complain(error.format_message(), hint)
             code = error.exit_code
         except (click.Abort, KeyboardInterrupt):
+            # From here on it is only a matter of leaving: more of them would leave a traceback instead.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             click.echo("interrupted", err=True)
             code = INTERRUPTED
         except OSError as error:
@@ -80,9 +83,13 @@ class Commands(click.Group):
 
 
 def _complain(message: str, hint: str = "") -> None:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    from headgate.cli.text import plain
+
+    # What a user typed may be in it, but not do anything to the terminal.
+    shown = "\n".join(map(plain, message.splitlines()))
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {shown}", err=True)
     if hint:
-        click.echo(f"{click.style('hint:', fg='cyan')} {hint}", err=True)
+        click.echo(f"{click.style('hint:', fg='cyan')} {plain(hint)}", err=True)
 
 
 def _complain_of_bug() -> None:

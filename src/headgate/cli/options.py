@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from headgate.cli.text import plain
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,4 +53,4 @@ def invocation(*words: str) -> str:
     """Return the command line that calls another command on the same project."""
     root = click.get_current_context().find_object(Path)
     folder = () if root is None or root == Path() else ("-C", str(root))
-    return shlex.join(["headgate", *folder, *words])
+    return plain(shlex.join(["headgate", *folder, *words]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headgate.errors import InternalError
 from headgate.model.run import Attempt, AttemptState
 from headgate.model.version import Pin
-from headgate.planning.digest import pinned_digest, seed
+from headgate.planning.digest import pinned_digest
 from headgate.project.landing import absolute
 from headgate.tables import layout
 from headgate.worker.messages import FilePin, InputPin, Order
@@ -120,7 +120,7 @@ class Dispatcher:
                 raise InternalError(f"{part.name}/{key} was started before all of {entry.dataset} had a version")
             ids = [pin.version for pin in pins]
             pinned += ids
-            digest += pinned_digest(seed(parameter, entry.dataset), ids)
+            digest += pinned_digest(self._snapshot.seed(parameter, entry), ids)
             inputs.append(self._input(parameter, entry.dataset, pins))
         path = layout.stage_path(part.name, self._run, key, attempt_id)
         tried = self._tried.get((part.name, key), 0) + start.number

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How files of a dataset are encoded."""
+    """How files of a dataset are encoded. In CSV_TEXT every column stays text; in CSV types are inferred."""
 
     PARQUET = "parquet"
     CSV = "csv"
+    CSV_TEXT = "csv-text"
     JSONL = "jsonl"
 
 

@@ -26,9 +26,10 @@ _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 @lru_cache(maxsize=4096)
-def seed(parameter: str, dataset: str) -> int:
-    """Return the number that sets apart the inputs of one function."""
-    return int.from_bytes(blake2b(f"{parameter}\0{dataset}".encode(), digest_size=8).digest(), "big")
+def seed(parameter: str, dataset: str, source_format: str = "") -> int:
+    """Return the number that sets apart the inputs of one function, and the ways in which a source can be read."""
+    text = f"{parameter}\0{dataset}\0{source_format}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def pinned_digest(seed_of_input: int, versions: Iterable[int]) -> int:

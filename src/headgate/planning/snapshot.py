@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.model.mapping import Custom, Lists, upstream
+from headgate.planning.digest import seed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,11 @@ class Snapshot:
     heads: Mapping[str, Heads]
     as_of_ms: int
     _custom: dict[tuple[str, Input], Lists] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def seed(self, parameter: str, entry: Input) -> int:
+        """Return the digest's seed for an input."""
+        source = self.sources.get(entry.dataset)
+        return seed(parameter, entry.dataset, source.format if source else "")
 
     def reads(self, dataset: str, entry: Input, index: NDArray[np.int64] | None = None) -> Spans | Lists:
         """Return what partitions of a dataset (all of them by default) read through one input."""

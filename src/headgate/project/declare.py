@@ -151,7 +151,8 @@ def source(
         name: Its name.
         path: Relative to the project, absolute, or an http(s) URL; with ``{key}``, ``{static}``,
             ``{start:%Y-%m-%d}`` or ``{end:%Y-%m-%d}`` for the partition, in local time of its zone.
-        format: ``"csv"``, ``"parquet"`` or ``"jsonl"``; by default what the ending of the path says.
+        format: ``"csv"`` (types inferred from each file), ``"csv-text"`` (every column stays text), ``"parquet"`` or
+            ``"jsonl"``; by default what the ending of the path says.
         partitions: How it is cut; by default one file.
         description: One line for people.
 

@@ -18,6 +18,7 @@ from headgate.project.pattern import is_url, parse_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from email.message import Message
     from http.client import HTTPResponse
     from pathlib import Path
 
@@ -113,7 +114,7 @@ def _ask(url: str, method: str) -> File:
     from urllib.request import Request, urlopen
 
     with urlopen(Request(url, method=method), timeout=PROBE_TIMEOUT_S) as response:  # noqa: S310
-        named = _version_of(response)
+        named = version_named(response.headers)
         length = int(response.headers.get("Content-Length") or -1)
         if named:
             return File(url, -1, length, f"etag:{named}")
@@ -125,12 +126,13 @@ def _ask(url: str, method: str) -> File:
     return _ask(url, "GET")
 
 
-def _version_of(response: HTTPResponse) -> str:
-    etag: str | None = response.headers.get("ETag")
-    modified: str | None = response.headers.get("Last-Modified")
+def version_named(headers: Message) -> str:
+    """Return what the headers of an answer say about which version of a file it is; empty if they say nothing."""
+    etag: str | None = headers.get("ETag")
+    modified: str | None = headers.get("Last-Modified")
     if etag:
         return etag
-    return f"{modified}/{response.headers.get('Content-Length', '')}" if modified else ""
+    return f"{modified}/{headers.get('Content-Length', '')}" if modified else ""
 
 
 def _hash(stream: BinaryIO | HTTPResponse) -> tuple[str, int]:

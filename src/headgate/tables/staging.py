@@ -23,6 +23,7 @@ from headgate.crashpoints import crash_point
 from headgate.errors import UnavailableError, UsageError
 from headgate.tables.checksum import ContentChecksum
 from headgate.tables.readback import read_back
+from headgate.tables.recent import recent
 from headgate.tables.schema import schema_text, stored_schema
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ def _audited(file: _NewFile, schema: pa.Schema, rows: int, written: pa.Table | C
         raise UnavailableError(
             f"{file.path} does not hold what was given: {rows} rows went in, {found.rows} came out", hint=_DISK_HINT
         )
+    if found.table is not None:
+        recent.keep(str(file.path), found.hash, found.table)
     crash_point("worker.after_audit")
     return StagedTable(file.path, rows, found.bytes, found.hash, found.content, schema_text(schema))
 

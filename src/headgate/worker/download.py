@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headgate.model.run import ErrorClass
+from headgate.project.landing import version_named
 from headgate.worker.failures import AttemptError, text_of
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def download(file: FilePin, target: Path) -> FilePin:
     promised = headers.get("Content-Length")
     if promised is not None and int(promised) != size:
         raise AttemptError(ErrorClass.TRANSIENT, f"{file.path} broke off after {size} of {promised} bytes")
-    tag = headers.get("ETag") or headers.get("Last-Modified")
+    tag = version_named(headers)
     known = file.hash.removeprefix("etag:") if file.hash.startswith("etag:") else ""
     if known and tag and tag != known:
         raise AttemptError(

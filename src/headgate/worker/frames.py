@@ -1,7 +1,8 @@
 """Input files as frames of each library; several files are one table, in the order of their keys.
 
-Parquet is read by the library that was asked for. CSV and JSON lines are always read by Polars, so that types do not
-depend on the annotation: inferred over whole files, never dates, empty fields null. Files may differ in columns:
+Small Parquet files are read by pyarrow and kept for who reads them next, large ones by the library that was asked for.
+CSV and JSON lines are always read by Polars, so that types do not depend on the annotation: inferred over whole files
+(`csv-text`: not at all), never dates, empty fields null. Files may differ in columns:
 what one lacks is null; numbers widen, and what fits nothing else becomes text.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headgate.model.run import ErrorClass
+from headgate.tables.recent import recent
 from headgate.worker.failures import AttemptError, text_of
 
 if TYPE_CHECKING:
@@ -30,12 +32,19 @@ if TYPE_CHECKING:
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
+SMALL_BYTES = 8 * 1024 * 1024
+"""Parquet of up to this size together is read whole, or not at all if it is among the recent tables."""
+
+
 def polars_lazy(files: InputFiles) -> pl.LazyFrame:
-    """Return the rows as a LazyFrame: Parquet is scanned, text files are read at once."""
-    if files.format != "parquet":
-        return _read_texts(files).lazy()
+    """Return the rows as a LazyFrame: large Parquet files are scanned, everything else is read at once."""
     import polars as pl
 
+    if files.format != "parquet":
+        return _read_texts(files).lazy()
+    table = _small(files)
+    if table is not None:
+        return pl.DataFrame(table).lazy()
     scans = [pl.scan_parquet(path, glob=False, hive_partitioning=False) for path in files.paths]
     schemas = []
     for path, scan in zip(files.paths, scans, strict=True):
@@ -49,19 +58,28 @@ def polars_lazy(files: InputFiles) -> pl.LazyFrame:
         return pl.concat(scans, how="diagonal_relaxed")
 
 
+def polars(files: InputFiles) -> pl.DataFrame:
+    """Return the rows as a DataFrame."""
+    if files.format != "parquet":
+        return _read_texts(files)
+    table = _small(files)
+    if table is None:
+        return polars_lazy(files).collect()
+    import polars as pl
+
+    return pl.DataFrame(table)
+
+
 def arrow(files: InputFiles) -> pa.Table:
     """Return the rows as a pyarrow Table."""
     if files.format != "parquet":
         return _read_texts(files).to_arrow()
+    table = _small(files)
+    if table is not None:
+        return table
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    tables = []
-    for path in files.paths:
-        with _reading(path, files.format), pq.ParquetFile(path) as file:
-            tables.append(file.read())
-    if len(tables) == 1:
-        return tables[0]
+    tables = [_read_parquet(file) for file in files.files]
     with _reading(f"{files.dataset}: its files together", files.format):
         return pa.concat_tables(tables, promote_options="permissive")
 
@@ -72,6 +90,9 @@ def duckdb(files: InputFiles) -> duckdb_.DuckDBPyRelation:
 
     if files.format != "parquet":
         return duckdb.from_arrow(_read_texts(files).to_arrow())
+    table = _small(files)
+    if table is not None:
+        return duckdb.from_arrow(table)
     paths = [_unglobbed(path) for path in files.paths]
     with _reading(", ".join(files.paths[:3]), files.format):
         return duckdb.read_parquet(paths, union_by_name=True, hive_partitioning=False)
@@ -81,6 +102,32 @@ def pandas(files: InputFiles) -> pd.DataFrame:
     """Return the rows as a pandas DataFrame."""
     frame: pd.DataFrame = arrow(files).to_pandas()
     return frame
+
+
+def _small(files: InputFiles) -> pa.Table | None:
+    """Return the rows of small Parquet files with one schema; None for large files or different schemas."""
+    if sum(file.bytes for file in files.files) > SMALL_BYTES or any(file.bytes < 0 for file in files.files):
+        return None
+    import pyarrow as pa
+
+    tables = [_read_parquet(file) for file in files.files]
+    if len(tables) == 1:
+        return tables[0]
+    if any(not table.schema.equals(tables[0].schema) for table in tables):
+        return None
+    return pa.concat_tables(tables)
+
+
+def _read_parquet(file: FilePin) -> pa.Table:
+    found = recent.find(file.path, file.hash) if file.hash else None
+    if found is not None:
+        return found
+    import pyarrow.parquet as pq
+
+    with _reading(file.path, "parquet"), pq.ParquetFile(file.path) as opened:
+        table = opened.read(use_threads=False)
+    recent.keep(file.path, file.hash, table)
+    return table
 
 
 def _unglobbed(path: str) -> str:
@@ -113,6 +160,8 @@ def _read_text(file: FilePin, format_name: str) -> pl.DataFrame:
         _check_hash(file, data)
         if data.startswith(_GZIP_MAGIC):
             data = gzip.decompress(data)
+        if format_name == "csv-text":
+            return pl.read_csv(data, infer_schema=False)
         if format_name == "csv":
             return pl.read_csv(data, infer_schema_length=None)
         return pl.read_ndjson(data, infer_schema_length=None)

@@ -35,7 +35,7 @@ class InputFiles:
     Args:
         dataset: The dataset or source.
         keys: Its pinned partitions, in order, also those without files.
-        format: ``parquet``, ``csv`` or ``jsonl``.
+        format: ``parquet``, ``csv``, ``csv-text`` or ``jsonl``.
         files: The files in the order of the keys, with sizes and hashes.
     """
 
@@ -81,7 +81,9 @@ class InputFiles:
             case InputKind.POLARS_LAZY_FRAME:
                 return self.polars()
             case InputKind.POLARS_DATA_FRAME:
-                return self.polars().collect()
+                from headgate.worker import frames
+
+                return frames.polars(self)
             case InputKind.ARROW_TABLE:
                 return self.arrow()
             case InputKind.ARROW_READER:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -12,6 +13,7 @@ from headgate.cli.main import COMMANDS, Commands, main
 from headgate.errors import InternalError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -24,6 +26,13 @@ class Failing(Commands):
 
     def invoke(self, ctx: click.Context) -> NoReturn:
         raise self._error
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_every_command_is_listed_and_has_help_of_its_own() -> None:
@@ -45,6 +54,7 @@ def test_the_version_is_that_of_the_package() -> None:
     [
         (UsageError("no such key", hint="try another"), 2, ["error: no such key", "hint: try another"]),
         (UnavailableError("the disk is gone"), 1, ["error: the disk is gone"]),
+        (UsageError("got \x1b[31m\nLINE 1: x", hint="\x07"), 2, ["error: got \\x1b[31m", "LINE 1: x", "hint: \\x07"]),
         (FileNotFoundError(2, "No such file", "x"), 1, ["error: x: No such file"]),
         (KeyboardInterrupt(), 130, ["", "interrupted"]),
         (click.Abort(), 130, ["interrupted"]),

@@ -46,12 +46,12 @@ sys.stdin.readline()
 HOLD_AND_FORK = """
 import time
 with store.lead():
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
+        # The child says it, since only then has it closed what it must not keep.
+        print(os.getpid(), flush=True)
         os.close(1)
         sys.stdin.readline()
         os._exit(0)
-    print(child, flush=True)
     time.sleep(3600)
 """
 

@@ -1,0 +1,57 @@
+"""Small tables that this process has just written or read, so that who reads them next need not decode them again.
+
+A data file never changes, and a source's file is pinned by its hash, so path and hash name the content for good.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LIMIT_BYTES = 64 * 1024 * 1024
+
+
+class RecentTables:
+    """The tables used last, up to a limit of bytes. Safe in threads.
+
+    Args:
+        limit_bytes: How much to keep; a table above a quarter of it is never kept.
+    """
+
+    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+        self._tables: OrderedDict[tuple[str, str], pa.Table] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, path: str, digest: str, table: pa.Table) -> None:
+        """Keep the table that a file with this path and hash holds."""
+        if table.nbytes > self._limit_bytes // 4:
+            return
+        with self._lock:
+            self._drop((path, digest))
+            self._tables[path, digest] = table
+            self._bytes += table.nbytes
+            while self._bytes > self._limit_bytes:
+                self._drop(next(iter(self._tables)))
+
+    def find(self, path: str, digest: str) -> pa.Table | None:
+        """Return the table of a file; None if it is not kept."""
+        with self._lock:
+            table = self._tables.get((path, digest))
+            if table is not None:
+                self._tables.move_to_end((path, digest))
+            return table
+
+    def _drop(self, name: tuple[str, str]) -> None:
+        table = self._tables.pop(name, None)
+        if table is not None:
+            self._bytes -= table.nbytes
+
+
+recent = RecentTables()
+"""The tables of this process."""
