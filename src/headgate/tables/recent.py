@@ -25,32 +25,33 @@ class RecentTables:
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._bytes = 0
-        self._tables: OrderedDict[tuple[str, str], pa.Table] = OrderedDict()
+        self._tables: OrderedDict[tuple[str, str], tuple[pa.Table, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def keep(self, path: str, digest: str, table: pa.Table) -> None:
         """Keep the table that a file with this path and hash holds."""
-        if table.nbytes > self._limit_bytes // 4:
+        # Not `nbytes`, which is slow because it looks into every slice.
+        size = table.get_total_buffer_size()
+        if size > self._limit_bytes // 4:
             return
         with self._lock:
             self._drop((path, digest))
-            self._tables[path, digest] = table
-            self._bytes += table.nbytes
+            self._tables[path, digest] = (table, size)
+            self._bytes += size
             while self._bytes > self._limit_bytes:
                 self._drop(next(iter(self._tables)))
 
     def find(self, path: str, digest: str) -> pa.Table | None:
         """Return the table of a file; None if it is not kept."""
         with self._lock:
-            table = self._tables.get((path, digest))
-            if table is not None:
-                self._tables.move_to_end((path, digest))
-            return table
+            if (path, digest) not in self._tables:
+                return None
+            self._tables.move_to_end((path, digest))
+            return self._tables[path, digest][0]
 
     def _drop(self, name: tuple[str, str]) -> None:
-        table = self._tables.pop(name, None)
-        if table is not None:
-            self._bytes -= table.nbytes
+        if name in self._tables:
+            self._bytes -= self._tables.pop(name)[1]
 
 
 recent = RecentTables()

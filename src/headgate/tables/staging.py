@@ -1,18 +1,19 @@
 """Staging: a new file, written once, made durable and read back before anybody may publish it.
 
-The file is created exclusively under a path that no other attempt has, and fsynced here, while the audit reads it
-back. Its directory exists already; the coordinator fsyncs that before it publishes (`layout.fsync_directories`), once
-for many files.
+The file is created exclusively under a path that no other attempt has, and fsynced here. Its directory exists already;
+the coordinator fsyncs that before it publishes (`layout.fsync_directories`), once for many files.
+
+The audit reads the file back from storage: its bytes must be those that were written, and its footer must be
+readable and count the rows that went in. It does not decode the columns again: that would cost as much as all the rest,
+and `headgate check --state` does it for who wants it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -22,19 +23,15 @@ import pyarrow.parquet as pq
 from headgate.crashpoints import crash_point
 from headgate.errors import UnavailableError, UsageError
 from headgate.tables.checksum import ContentChecksum
-from headgate.tables.readback import read_back
 from headgate.tables.recent import recent
 from headgate.tables.schema import schema_text, stored_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from concurrent.futures import Future
     from pathlib import Path
     from typing import Self
 
     from typing_extensions import Buffer
-
-    from headgate.tables.readback import ReadBack
 
 SMALL_BYTES = 8 * 1024 * 1024
 GROUP_ROWS = 1_048_576
@@ -74,29 +71,34 @@ def stage(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> S
     head_bytes = 0
     for batch in source:
         head.append(batch)
-        head_bytes += batch.nbytes
+        head_bytes += batch.get_total_buffer_size()
         if head_bytes > SMALL_BYTES:
             return _stage_stream(path, stored, chain(head, source))
     return _stage_whole(path, pa.Table.from_batches(head, stored))
 
 
 def _stage_whole(path: Path, table: pa.Table) -> StagedTable:
-    """Stage a small table: encoded in memory, and compared with what is read back as a whole."""
+    """Stage a small table, which is encoded in memory."""
     sink = pa.BufferOutputStream()
     with _writer(sink, table.schema) as writer, _refusals():
         writer.write_table(table)
+    checksum = ContentChecksum()
+    for batch in table.to_batches():
+        checksum.update(batch)
     encoded = memoryview(sink.getvalue())
     crash_point("worker.before_stage")
     with _NewFile(path) as file:
         file.write(encoded[: len(encoded) // 2])
         file.write(encoded[len(encoded) // 2 :])
-        file.start_fsync()
+        file.fsync()
         crash_point("worker.after_write")
-        return _audited(file, table.schema, table.num_rows, table)
+        staged = _audited(file, table.schema, checksum)
+    recent.keep(str(path), staged.hash, table)
+    return staged
 
 
 def _stage_stream(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedTable:
-    """Stage a table of any size in bounded memory, and compare rows and checksum with what is read back."""
+    """Stage a table of any size in bounded memory."""
     checksum = ContentChecksum()
     crash_point("worker.before_stage")
     with _NewFile(path) as file:
@@ -106,9 +108,9 @@ def _stage_stream(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatc
                     checksum.update(batch)
                 with _refusals():
                     writer.write_table(pa.Table.from_batches(group, schema), row_group_size=GROUP_ROWS)
-        file.start_fsync()
+        file.fsync()
         crash_point("worker.after_write")
-        return _audited(file, schema, checksum.rows, checksum)
+        return _audited(file, schema, checksum)
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
@@ -161,46 +163,27 @@ def _refusals() -> Iterator[None]:
         ) from error
 
 
-def _audited(file: _NewFile, schema: pa.Schema, rows: int, written: pa.Table | ContentChecksum) -> StagedTable:
-    """Read a file back and compare its bytes, rows and content with what was written.
+def _audited(file: _NewFile, schema: pa.Schema, checksum: ContentChecksum) -> StagedTable:
+    """Read a file back and compare its bytes and rows with what was written.
 
     Raises:
         UnavailableError: It cannot be read, or holds something else.
     """
     try:
-        found = read_back(file.path)
+        with file.path.open("rb") as opened:
+            size = os.fstat(opened.fileno()).st_size
+            found = "sha256:" + hashlib.file_digest(opened, "sha256").hexdigest()
+            rows = pq.ParquetFile(opened, pre_buffer=False).metadata.num_rows
     except (OSError, pa.ArrowException) as error:
         raise UnavailableError(f"{file.path} cannot be read back: {error}", hint=_DISK_HINT) from error
-    file.finish_fsync()
-    if found.hash != file.hash():
+    if found != file.hash() or rows != checksum.rows:
         raise UnavailableError(
-            f"{file.path} does not read back as it was written: other bytes came back", hint=_DISK_HINT
+            f"{file.path} does not read back as it was written: {rows} of {checksum.rows} rows, "
+            f"hash {found} instead of {file.hash()}",
+            hint=_DISK_HINT,
         )
-    if found.rows != rows or not _is_same(found, written):
-        raise UnavailableError(
-            f"{file.path} does not hold what was given: {rows} rows went in, {found.rows} came out", hint=_DISK_HINT
-        )
-    if found.table is not None:
-        recent.keep(str(file.path), found.hash, found.table)
     crash_point("worker.after_audit")
-    return StagedTable(file.path, rows, found.bytes, found.hash, found.content, schema_text(schema))
-
-
-def _is_same(found: ReadBack, written: pa.Table | ContentChecksum) -> bool:
-    if isinstance(written, ContentChecksum):
-        return found.content == written.text()
-    # Much cheaper than a second checksum; NaN and types that Parquet widens are unequal here and need it.
-    if found.table is not None and found.table.equals(written):
-        return True
-    checksum = ContentChecksum()
-    for batch in written.to_batches():
-        checksum.update(batch)
-    return found.content == checksum.text()
-
-
-@cache
-def _fsyncs() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=8, thread_name_prefix="headgate-fsync")
+    return StagedTable(file.path, rows, size, found, checksum.text(), schema_text(schema))
 
 
 class _NewFile:
@@ -211,7 +194,6 @@ class _NewFile:
         self._descriptor = -1
         self._digest = hashlib.sha256()
         self._written = False
-        self._fsync: Future[None] | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -221,8 +203,6 @@ class _NewFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._fsync is not None:
-            self._fsync.exception()
         os.close(self._descriptor)
         if kind is not None:
             with suppress(OSError):
@@ -243,15 +223,10 @@ class _NewFile:
             crash_point("worker.mid_write")
         return size
 
-    def start_fsync(self) -> None:
-        """Make it durable, in a thread: the disk and the audit take equally long, and neither needs the other."""
-        self._fsync = _fsyncs().submit(os.fsync, self._descriptor)
-
-    def finish_fsync(self) -> None:
-        """Wait until it is durable. After a failure nobody knows what is on disk."""
-        assert self._fsync is not None
+    def fsync(self) -> None:
+        """Make it durable. After a failure nobody knows what is on disk."""
         try:
-            self._fsync.result()
+            os.fsync(self._descriptor)
         except OSError as error:
             raise self._failed("fsync", error) from error
 
