@@ -170,7 +170,14 @@ class LocalExecutor:
         while len(lane.workers) < lane.size and now >= lane.spawn_at:
             beat_s = min(1.0, self._heartbeat_timeout_s / 4)
             try:
-                worker = WorkerProcess(self._project_root, self._log_fd, beat_s=beat_s, is_io=lane.is_io, now=now)
+                worker = WorkerProcess(
+                    self._project_root,
+                    self._log_fd,
+                    threads=max(1, _cores() // self._sync.size),
+                    beat_s=beat_s,
+                    is_io=lane.is_io,
+                    now=now,
+                )
             except OSError as error:
                 self._boot_failed(lane, str(error), now)
                 return

@@ -28,6 +28,7 @@ class WorkerProcess:
     Args:
         project_root: Folder that the project's modules are imported from; the working directory.
         log_fd: Where its output and errors go.
+        threads: How many threads Polars gets, unless the environment says so: workers share the cores.
         beat_s: Time between two beats.
         is_io: Whether it runs async functions.
         now: Monotonic clock.
@@ -36,7 +37,9 @@ class WorkerProcess:
         OSError: The system cannot start a process.
     """
 
-    def __init__(self, project_root: Path, log_fd: int, *, beat_s: float, is_io: bool, now: float) -> None:
+    def __init__(
+        self, project_root: Path, log_fd: int, *, threads: int, beat_s: float, is_io: bool, now: float
+    ) -> None:
         self.is_io = is_io
         self.held: dict[int, Order] = {}
         """What it was given and has not answered; for plain functions in its order: the first one runs."""
@@ -63,7 +66,7 @@ class WorkerProcess:
         self._outbox = bytearray()
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
-        command = [sys.executable, "-P", "-m", "headgate.worker", "--project", str(project_root)]
+        command = [sys.executable, "-P", "-B", "-m", "headgate.worker", "--project", str(project_root)]
         command += ["--channel", str(theirs.fileno()), "--beat-s", str(beat_s), *(["--io"] if is_io else [])]
         try:
             self._process = subprocess.Popen(
@@ -74,6 +77,7 @@ class WorkerProcess:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
                 cwd=project_root,
+                env={"POLARS_MAX_THREADS": str(threads), **os.environ},
             )
         except BaseException:
             self.channel.close()
