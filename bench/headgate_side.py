@@ -50,7 +50,7 @@ def main(root: Path, dataset: str) -> None:
     executor = LocalExecutor(project.root, processes=project.config.workers.processes)
     try:
         with store.lead():
-            take_over(store, paths.data, now_ms())
+            take_over(store, paths.data, now_ms(), author="bench")
             _run_s(project, store, executor, "warm_up")
             print(_run_s(project, store, executor, f"+{dataset}"))
     finally:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headgate.errors import UnavailableError
 from headgate.executors.inline import InlineExecutor
 from headgate.executors.local import LocalExecutor
 from headgate.model.run import ErrorClass
@@ -66,6 +67,18 @@ def wait_for_go(ctx):
     mark(ctx)
     while not (Path(ctx.parameters["dir"]) / "go").exists():
         time.sleep(0.01)
+
+def wait_for_go_stubbornly(ctx):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    wait_for_go(ctx)
+
+def answer_at_term(ctx):
+    from headgate.worker.messages import Staged, frame
+    def answer(*_):
+        os.write(_channel(), frame([Staged(ctx.attempt, [], 0, 0, "", None, None, None, 0, 1.0)]))
+        os._exit(1)
+    signal.signal(signal.SIGTERM, answer)
+    hang(ctx)
 
 async def ahang(ctx):
     mark(ctx)
@@ -399,6 +412,49 @@ def test_cancels_an_order_that_has_started_meanwhile(local: Callable[..., LocalE
     assert found[second.attempt] == Cancelled(second.attempt)
 
 
+def test_what_waits_behind_an_end_that_races_with_its_cancel_is_returned(
+    local: Callable[..., LocalExecutor], order: Orders
+) -> None:
+    executor = local(processes=1)
+    first, second = order("answer_at_term"), order("noop")
+    start(executor, order, first)
+    executor.submit(second)
+    executor.cancel(first.attempt)
+    found = collect(executor, 2)
+    assert isinstance(found[first.attempt], Staged)
+    assert found[second.attempt] == Returned([second.attempt])
+
+
+@pytest.mark.slow
+def test_what_began_behind_an_attempt_that_ignores_its_cancel_is_lost(
+    local: Callable[..., LocalExecutor], order: Orders
+) -> None:
+    executor = local(processes=1, heartbeat_timeout_s=1.0)
+    first, second = order("wait_for_go_stubbornly"), order("hang")
+    start(executor, order, first)
+    executor.submit(second)
+    executor.cancel(first.attempt)
+    (order.directory / "go").touch()
+    found = collect(executor, 2)
+    assert isinstance(found[first.attempt], Staged)
+    assert isinstance(found[second.attempt], Lost)
+
+
+def test_an_end_that_has_arrived_is_not_cancelled(local: Callable[..., LocalExecutor], order: Orders) -> None:
+    executor = local(processes=1)
+    first, second = order("wait_for_go"), order("hang")
+    start(executor, order, first)
+    executor.submit(second)
+    (order.directory / "go").touch()
+    deadline = time.monotonic() + LIMIT_S
+    while not order.has_started(second):  # Without a poll: the executor still believes that the first one runs.
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    executor.cancel(first.attempt)
+    assert isinstance(collect(executor, 1)[first.attempt], Staged)
+    assert executor.attached() == {second.attempt}
+
+
 @pytest.mark.parametrize("name", ["hang", "ahang"])
 def test_a_time_limit_ends_its_attempt_alone(local: Callable[..., LocalExecutor], order: Orders, name: str) -> None:
     executor = local()
@@ -503,8 +559,9 @@ def test_an_order_that_cannot_be_sent_fails_alone(local: Callable[..., LocalExec
 
 
 @pytest.mark.slow
-def test_workers_that_cannot_start_fail_their_orders(
-    local: Callable[..., LocalExecutor], order: Orders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("name", ["noop", "anoop"])
+def test_workers_that_cannot_start_give_their_orders_back(
+    local: Callable[..., LocalExecutor], order: Orders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho this python is broken >&2\nexit 7\n")
@@ -512,21 +569,24 @@ def test_workers_that_cannot_start_fail_their_orders(
     executor = local()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", str(broken))
-        executor.submit(*[order("noop") for _ in range(5)], order("anoop"))
-        for outcome in collect(executor, 6).values():
-            assert isinstance(outcome, Failed)
-            assert "status 7" in outcome.message
-            assert "this python is broken" in outcome.traceback
-    executor.submit(order("noop"))
+        executor.submit(*[order(name) for _ in range(5)])
+        assert {type(outcome) for outcome in collect(executor, 5).values()} == {Returned}
+        assert executor.attached() == set()
+        assert 0 in executor.capacity()
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="status 7: this python is broken") as caught:
+                executor.poll(LIMIT_S)
+            assert str(tmp_path) in str(caught.value.hint)
+    executor.submit(order(name))
     assert [type(outcome) for outcome in collect(executor, 1).values()] == [Staged]
 
 
-def test_a_project_folder_that_is_gone_fails_the_orders(tmp_path: Path, order: Orders) -> None:
+def test_a_project_folder_that_is_gone_gives_the_orders_back(tmp_path: Path, order: Orders) -> None:
     with contextlib.closing(LocalExecutor(tmp_path / "gone", processes=1)) as executor:
         executor.submit(order("noop"))
-        (outcome,) = collect(executor, 1).values()
-        assert isinstance(outcome, Failed)
-        assert "gone" in outcome.message
+        assert [type(outcome) for outcome in collect(executor, 1).values()] == [Returned]
+        with pytest.raises(UnavailableError, match=r"no worker process can start: .*gone"):
+            executor.poll(LIMIT_S)
 
 
 def test_close_leaves_nothing_behind(local: Callable[..., LocalExecutor], order: Orders) -> None:

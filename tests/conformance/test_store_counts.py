@@ -9,7 +9,7 @@ import pytest
 from store_cases import OPENERS, RUN, a_candidate, an_attempt, begin, publish
 
 from headgate.model.run import AttemptState, ErrorClass, Failure
-from headgate.store.store import Made
+from headgate.store.store import Made, Tried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def test_nothing_is_made_of_an_unknown_run(store: Store) -> None:
-    assert store.made(RUN) == store.last_attempts(RUN) == []
+    assert store.made(RUN) == store.last_attempts(RUN) == list(store.unfinished_attempts(RUN)) == []
 
 
 def test_made_counts_by_dataset_what_succeeded_and_what_was_new(store: Store) -> None:
@@ -70,6 +70,11 @@ def test_last_attempts_are_those_of_tasks_that_have_not_succeeded(store: Store) 
     ]
     assert last == [attempt for attempt in store.attempts(RUN) if attempt.id in {4, 5, 6}]
     assert last[0].failure == bad
+    assert sorted(store.unfinished_attempts(RUN), key=lambda task: task.attempt) == [
+        Tried("flights", "failed", 2, AttemptState.FAILED, 4),
+        Tried("flights", "running", 1, AttemptState.RUNNING, 5),
+        Tried("weather", "failed", 1, AttemptState.FAILED, 6),
+    ]
 
 
 def test_success_in_another_run_does_not_count(store: Store) -> None:
@@ -78,3 +83,14 @@ def test_success_in_another_run_does_not_count(store: Store) -> None:
     publish(store, a_candidate(earlier))
     begin(store, an_attempt(2, run="later", expects=1), run="later")
     assert [attempt.id for attempt in store.last_attempts("later")] == [2]
+    assert list(store.unfinished_attempts("later")) == [Tried("flights", "k1", 1, AttemptState.RUNNING, 2)]
+
+
+def test_a_try_that_was_given_back_is_none(store: Store) -> None:
+    begin(store, an_attempt(1), an_attempt(2, "k2"))
+    with store.transaction() as tx:
+        tx.end_attempts([(1, AttemptState.LOST, None), (2, AttemptState.RETURNED, None)], now_ms=9)
+    begin(store, replace(an_attempt(3), number=2))
+    with store.transaction() as tx:
+        tx.end_attempts([(3, AttemptState.RETURNED, None)], now_ms=9)
+    assert list(store.unfinished_attempts(RUN)) == [Tried("flights", "k1", 1, AttemptState.LOST, 1)]

@@ -10,7 +10,7 @@ from store_cases import OPENERS, RUN, SCHEMA, a_candidate, a_run, an_attempt, be
 from headgate.errors import InternalError
 from headgate.model.run import AttemptState, ErrorClass, Failure
 from headgate.model.version import File
-from headgate.store.store import HeadState, Published
+from headgate.store.store import HeadState, Published, Uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,8 +90,7 @@ def test_equal_content_and_schema_keep_the_head_but_move_its_checkpoint(store: S
     assert (oldest.attempt, oldest.version, oldest.previous) == (1, 1, None)
     assert list(store.head_states("flights")) == [HeadState("k1", 1, "c1", 9)]
     # What it staged is garbage, and found as such.
-    (attempt,) = store.uncollected_attempts()
-    assert (attempt.id, attempt.state, attempt.path) == (2, AttemptState.SUCCEEDED, "staging/flights/2.parquet")
+    assert store.uncollected_attempts() == [Uncollected(2, "staging/flights/2.parquet")]
 
 
 def test_equal_content_under_another_schema_is_new(store: Store) -> None:
@@ -135,7 +134,8 @@ def test_an_attempt_whose_head_moved_is_superseded(store: Store) -> None:
     assert head.id == 2
     (ended,) = store.attempts(RUN)
     assert (ended.state, ended.finished_ms) == (AttemptState.SUPERSEDED, 3_000)
-    assert [a.id for a in store.uncollected_attempts()] == [1]
+    assert ended.failure == Failure(ErrorClass.PERMANENT, "a newer version was published meanwhile", "Plan again.")
+    assert store.uncollected_attempts() == [Uncollected(1, slow.path)]
 
 
 def test_an_attempt_that_expects_a_head_where_there_is_none_is_superseded(store: Store) -> None:
@@ -262,7 +262,7 @@ def test_a_new_coordinator_fences_what_runs_and_collects_it(store: Store) -> Non
         (3, AttemptState.LOST, 4_000),
     ]
     assert store.running_attempts() == []
-    assert [a.id for a in store.uncollected_attempts()] == [2]
+    assert [left.attempt for left in store.uncollected_attempts()] == [2]
     with store.transaction() as tx:
         tx.forget_paths([2])
     assert store.uncollected_attempts() == []
@@ -310,7 +310,25 @@ def test_a_source_file_that_only_moved_keeps_its_version(store: Store) -> None:
     (after,) = store.heads("landing")
     assert after.id == before.id
     assert after.files == (File("lake/k1.csv", -1, 2, "xxh3:aa"),)
+    assert store.version(before.id) == after
+    assert [c.version for c in store.checkpoints("landing")] == [before.id]
+    assert store.next_id() == before.id + 1
     assert [e.kind for e in store.journal_entries()] == ["observe", "observe"]
+
+
+def test_a_source_file_that_moved_and_changed_has_a_new_version(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.observe([seen("k1", "aa"), seen("k2", "bb")], author="ada", now_ms=1_500)
+    first, second = sorted(version.id for version in store.heads("landing"))
+    with store.transaction() as tx:
+        moved = [seen("k1", "aa", path="lake/k1.csv"), seen("k2", "b2", path="lake/k2.csv")]
+        assert tx.observe(moved, author="ada", now_ms=1_600) == 1
+    after = {version.key: version for version in store.heads("landing")}
+    assert (after["k1"].id, after["k1"].files[0].path) == (first, "lake/k1.csv")
+    assert (after["k2"].id, after["k2"].files[0].path) == (second + 1, "lake/k2.csv")
+    old = store.version(second)
+    assert old is not None
+    assert old.files == (seen("k2", "bb").file,)
 
 
 def test_texts_are_data_never_sql(store: Store) -> None:

@@ -94,21 +94,72 @@ def test_two_runs_of_one_id_are_a_bug(store: Store) -> None:
     assert len(list(store.journal_entries())) == 1
 
 
-def test_commands_are_taken_once_oldest_first(opener: Callable[[], Store], store: Store) -> None:
+def test_a_state_is_set_only_where_it_is_expected(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.add_run(a_run())
+        assert tx.set_run_state(RUN, RunState.SUCCEEDED, author="ada", reason="", now_ms=2_000)
+    entries = list(store.journal_entries())
+    live = frozenset({RunState.RUNNING, RunState.INTERRUPTED})
+    with store.transaction() as tx:
+        assert not tx.set_run_state(RUN, RunState.CANCELLED, author="bob", reason="", now_ms=3_000, expected=live)
+    assert store.run(RUN) == a_run(state=RunState.SUCCEEDED, finished_ms=2_000)
+    assert list(store.journal_entries()) == entries
+    ended = frozenset({RunState.SUCCEEDED, RunState.FAILED})
+    with store.transaction() as tx:
+        assert tx.set_run_state(RUN, RunState.RUNNING, author="bob", reason="", now_ms=4_000, expected=ended)
+        assert not tx.set_run_state(RUN, RunState.RUNNING, author="bob", reason="", now_ms=5_000, expected=ended)
+    assert store.run(RUN) == a_run()
+    assert len(list(store.journal_entries())) == len(entries) + 1
+    with pytest.raises(InternalError), store.transaction() as tx:
+        tx.set_run_state("none", RunState.FAILED, author="bob", reason="", now_ms=6_000, expected=ended)
+
+
+def test_runs_are_found_by_state_newest_first(store: Store) -> None:
+    with store.transaction() as tx:
+        for number, state in enumerate((RunState.RUNNING, RunState.FAILED, RunState.RUNNING, RunState.SUCCEEDED)):
+            tx.add_run(a_run(f"r{number}", state=state, created_ms=1_000 + number))
+
+    def found(*states: RunState, limit: int = 100) -> list[str]:
+        return [run.id for run in store.runs(limit=limit, states=frozenset(states))]
+
+    assert found(RunState.RUNNING) == ["r2", "r0"]
+    assert found(RunState.RUNNING, limit=1) == ["r2"]
+    assert found(RunState.FAILED, RunState.SUCCEEDED) == ["r3", "r1"]
+    assert found(RunState.CANCELLED) == found() == []
+
+
+def test_commands_wait_oldest_first_until_they_are_settled(opener: Callable[[], Store], store: Store) -> None:
+    with store.transaction() as tx:
+        tx.add_run(a_run())
     other = opener()
     with other.transaction() as tx:
-        tx.add_command(RUN, "drain", author="ada", reason="night", now_ms=1)
-        tx.add_command(RUN, "cancel", author="bob", reason="", now_ms=2)
+        assert tx.add_command(RUN, "drain", author="ada", reason="night", now_ms=1)
+        assert tx.add_command(RUN, "cancel", author="bob", reason="", now_ms=2)
+    drain, cancel = Command(1, RUN, "drain", "ada", "night"), Command(2, RUN, "cancel", "bob", "")
+    for reader in (store, other, store):
+        with reader.transaction() as tx:
+            assert tx.pending_commands() == [drain, cancel]
     other.close()
     with store.transaction() as tx:
-        assert tx.take_commands() == [
-            Command(1, RUN, "drain", "ada", "night"),
-            Command(2, RUN, "cancel", "bob", ""),
-        ]
-        assert tx.take_commands() == []
+        tx.settle_commands([drain.id, 77])
+        assert tx.pending_commands() == [cancel]
     with store.transaction() as tx:
-        tx.add_command(RUN, "drain", author="ada", reason="", now_ms=3)
-        assert [c.id for c in tx.take_commands()] == [3]
+        tx.settle_commands([])
+        tx.settle_commands([cancel.id])
+        assert tx.pending_commands() == []
+        # A number is not given twice: a command that is settled late must not take a newer one with it.
+        assert tx.add_command(RUN, "drain", author="ada", reason="", now_ms=3)
+        assert [command.id for command in tx.pending_commands()] == [3]
+
+
+@pytest.mark.parametrize("state", list(RunState))
+def test_commands_are_refused_when_nothing_is_left_to_do(store: Store, state: RunState) -> None:
+    with store.transaction() as tx:
+        tx.add_run(a_run(state=state))
+        is_live = state in {RunState.RUNNING, RunState.INTERRUPTED}
+        assert tx.add_command(RUN, "cancel", author="ada", reason="", now_ms=1) == is_live
+        assert tx.add_command("none", "cancel", author="ada", reason="", now_ms=1) is False
+        assert [command.run for command in tx.pending_commands()] == [RUN] * is_live
 
 
 def test_any_text_can_be_journaled_and_none_that_is_not_unicode(store: Store) -> None:

@@ -29,7 +29,7 @@ from headgate.model.plan import Plan, Request
 from headgate.model.reason import Why
 from headgate.model.run import TaskState
 from headgate.planning.codec import plan_to_json
-from headgate.planning.digest import pinned_digest, seed
+from headgate.planning.digest import pinned_digest, seed, window_seed
 from headgate.planning.planner import make_plan, with_problems
 from headgate.planning.snapshot import Heads, Snapshot
 from headgate.planning.stages import make_stages
@@ -79,7 +79,7 @@ class Town:
             codes = sorted({head.code for head in made if head})
             heads[name] = Heads(
                 np.array([head.version if head else 0 for head in made], np.int64),
-                np.array([digest(head) if head else 0 for head in made], np.uint64),
+                np.array([self.digest(name, head) if head else 0 for head in made], np.uint64),
                 np.array([codes.index(head.code) if head else 0 for head in made], np.int32),
                 tuple(codes),
                 {i: "it is not there" for n, i in sorted(self.absent) if n == name},
@@ -95,12 +95,20 @@ class Town:
     def upstream(self, node: Node) -> list[Node]:
         return [(entry.dataset, u) for _, entry, reads, _ in self.reading.get(node, ()) for u in reads]
 
+    def digest(self, name: str, head: Head) -> int:
+        window = window_seed(self.datasets[name].partitioning) if name in self.datasets else 0
+        pins = (
+            pinned_digest(seed(parameter, upstream, Format.CSV if upstream in self.sources else ""), [version])
+            for parameter, upstream, version in head.pins
+        )
+        return (window + sum(pins)) % 2**64
+
     def pins(self, node: Node) -> frozenset[tuple[str, str, int]]:
         return frozenset(
             (parameter, entry.dataset, self.heads[entry.dataset, u].version)
             for parameter, entry, reads, _ in self.reading[node]
             for u in reads
-            if (entry.dataset, u) in self.heads
+            if (entry.dataset, u) in self.heads and not (entry.allow_missing and (entry.dataset, u) in self.absent)
         )
 
     def arrive(self, node: Node, content: int, *, numbered: bool = True) -> None:
@@ -192,16 +200,6 @@ class Town:
         return {
             (entry.dataset, u) for _, entry, reads, _ in self.reading[node] if not entry.allow_missing for u in reads
         }
-
-
-def digest(head: Head) -> int:
-    return (
-        sum(
-            pinned_digest(seed(parameter, name, Format.CSV if name.startswith("src") else ""), [version])
-            for parameter, name, version in head.pins
-        )
-        % 2**64
-    )
 
 
 def make_town(number: int) -> Town:
@@ -314,15 +312,14 @@ def run(
         for node in town.nodes(name):
             if node in town.heads and town.heads[node].version < 0:
                 town.arrive(node, town.heads[node].content)
-    states, changed = {}, {}
+    states = {}
     for part in plan.datasets:
         nodes = [(part.name, i) for i in part.indices.tolist()]
         states[part.name] = np.array([TaskState.SUCCEEDED if n in built else 0 for n in nodes], np.uint8)
-        changed[part.name] = np.array([built.get(n, False) for n in nodes], bool)
     left = {name: array == TaskState.WAITING for name, array in states.items()}
     plan = with_problems(town.snapshot(), plan, left)
     scheduler = Scheduler()
-    step = scheduler.handle(RunSubmitted("r", make_stages(plan, town.snapshot(), states, changed), 1), 0)
+    step = scheduler.handle(RunSubmitted("r", make_stages(plan, town.snapshot(), states), 1), 0)
     running: list[tuple[int, Node]] = []
     while len(built) - len(before or {}) < most:
         for pool in Pool:

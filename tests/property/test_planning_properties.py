@@ -146,7 +146,7 @@ def test_edges_are_what_the_tasks_read_of_each_other(number):
     names = [part.name for part in plan.datasets]
     blocked = named(plan)[1]
     none = {part.name: np.zeros(len(part.indices), np.uint8) for part in plan.datasets}
-    for part, stage in zip(plan.datasets, make_stages(plan, town.snapshot(), none, none), strict=True):
+    for part, stage in zip(plan.datasets, make_stages(plan, town.snapshot(), none), strict=True):
         inputs = [p for p, entry in town.datasets[part.name].inputs.items() if entry.dataset in names]
         assert len(stage.edges) == len(inputs)
         for parameter, edge in zip(inputs, stage.edges, strict=True):

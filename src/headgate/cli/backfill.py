@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @options.reason(required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(
     root: Path,

@@ -25,6 +25,7 @@ LOOK_EVERY_S = 0.05
 @click.argument("run")
 @options.reason(required=False)
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
     """Stop RUN for good: what runs is stopped, nothing more starts. What it has published stays.
@@ -32,8 +33,9 @@ def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
     RUN is the id of a run, the beginning of one, or `latest`.
     """
     from headgate.drivers.control import cancel
+    from headgate.drivers.naming import named_run
     from headgate.drivers.session import author
-    from headgate.views.reading import named_run, reading
+    from headgate.views.reading import reading
 
     with reading(root) as (paths, store):
         found = named_run(store, run)
@@ -49,24 +51,24 @@ def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
             f"run {ended.id} was asked to stop and has not answered yet: {options.invocation('status', ended.id)}"
         )
     else:
-        click.echo(f"run {ended.id} has {ended.state} before it could be cancelled")
+        click.echo(f"run {ended.id} is {ended.state}: it ended before it could be cancelled")
     return 0 if ended.state is RunState.CANCELLED else 1
 
 
 def _awaited(store: Store, data_root: Path, run_id: str, reason: str) -> Run:
     """Wait until the coordinator has done what it was asked to, or is gone; then do it in its place."""
     from headgate.drivers.control import cancel
-    from headgate.drivers.resume import find_run
+    from headgate.drivers.naming import named_run
     from headgate.drivers.session import author
 
     deadline_s = time.monotonic() + WAIT_S
-    run = find_run(store, run_id)
+    run = named_run(store, run_id)
     while run.state is RunState.RUNNING and time.monotonic() < deadline_s:
-        if store.leader() is None and (run := find_run(store, run_id)).state in {
+        if store.leader() is None and (run := named_run(store, run_id)).state in {
             RunState.RUNNING,
             RunState.INTERRUPTED,
         }:
             return cancel(store, data_root, run_id, author=author(), reason=reason)[0]
         time.sleep(LOOK_EVERY_S)
-        run = find_run(store, run_id)
+        run = named_run(store, run_id)
     return run

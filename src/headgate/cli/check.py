@@ -24,6 +24,7 @@ SHOWN_ORPHANS = 10
     "--state", "with_state", is_flag=True, help="Read everything that was built and compare it with its records."
 )
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, with_state: bool, as_json: bool) -> int:
     """Load the project and validate all of it: configuration, modules, datasets, mappings, cycles.

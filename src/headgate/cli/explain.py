@@ -25,6 +25,7 @@ STATES = {"published": "green", "present": "green", "stale": "yellow", "changed"
 @click.argument("dataset")
 @click.argument("key")
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, dataset: str, key: str, as_json: bool) -> None:
     """Show what state the partition KEY of DATASET is in and why, what it was made from, what waits for what.
@@ -89,7 +90,7 @@ def _head(found: Explanation) -> Iterable[tuple[str, str]]:
         for file in head.files:
             yield "", f"{size(file.bytes)}, {plain(file.hash)}"
         return
-    what = f"{head.rows:,} rows, {size(head.bytes)}" if head.files else "no files"
+    what = f"{counted(head.rows, 'row')}, {size(head.bytes)}" if head.files else "no files"
     yield "version", f"{head.version}, {what}, published {moment(head.published_ms)} UTC"
     for file in head.files:
         yield "", plain(file.path)

@@ -9,7 +9,7 @@ import click
 
 from headgate.cli import options
 from headgate.cli.screen import screen
-from headgate.cli.text import STATE_COLORS, counted, duration, plain, print_json, problems_text, table
+from headgate.cli.text import STATE_COLORS, counted, duration, failures_text, print_json, problems_text, table
 from headgate.model.run import RunState
 
 if TYPE_CHECKING:
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
     Go = Callable[[Callable[[str], None], Callable[[Progress], None]], RunSummary]
 
-INTERRUPTED = 130
 SHOWN_FAILURES = 5
 
 _NEXT = {RunState.FAILED: "retry", RunState.CANCELLED: "retry", RunState.INTERRUPTED: "resume"}
-_EXIT = {RunState.SUCCEEDED: 0, RunState.INTERRUPTED: INTERRUPTED}
+_EXIT = {RunState.SUCCEEDED: 0, RunState.INTERRUPTED: options.INTERRUPTED}
 
 
 def run(go: Go, *, as_json: bool) -> int:
@@ -55,7 +54,7 @@ def run(go: Go, *, as_json: bool) -> int:
     except KeyboardInterrupt:
         following = f"; next: {options.invocation('resume', known[0])}" if known else ""
         click.echo(f"stopped{following}", err=True)
-        return INTERRUPTED
+        return options.INTERRUPTED
     print_json(summary) if as_json else click.echo(summary_text(summary))
     state = summary.run.state if summary.run else RunState.SUCCEEDED
     return _EXIT.get(state, 1)
@@ -63,8 +62,8 @@ def run(go: Go, *, as_json: bool) -> int:
 
 def take_up(root: Path, text: str, *, retry: bool, reason: str, as_json: bool) -> int:
     """Resume or retry the run that a text names; return the exit code."""
+    from headgate.drivers.naming import named_run
     from headgate.drivers.session import Session
-    from headgate.views.reading import named_run
 
     session = Session(root)
     try:
@@ -91,11 +90,7 @@ def summary_text(summary: Summary) -> str:
     of = f"{done:,} of " if done < total else ""
     lines = [f"run {ended.id} {state}: {of}{counted(total, 'partition')} in {elapsed}", "", _counts_text(summary)]
     if summary.failures:
-        lines += ["", click.style("failed", fg="red")]
-    for failure in summary.failures[:SHOWN_FAILURES]:
-        lines.append(f"  {failure.dataset}/{failure.key} ({failure.error_class}) {plain(failure.message)}")
-        if failure.hint:
-            lines.append(f"    hint: {plain(failure.hint)}")
+        lines += ["", click.style("failed", fg="red"), failures_text(summary.failures[:SHOWN_FAILURES])]
     more = sum(part.failed for part in summary.datasets) - min(len(summary.failures), SHOWN_FAILURES)
     if more > 0:
         lines.append(f"  ... and {more:,} more: {options.invocation('status', ended.id)}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("graph")
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, as_json: bool) -> None:
     """Show datasets and sources, how many partitions they have, and who reads what."""

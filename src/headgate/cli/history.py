@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.argument("key", required=False)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many, newest first.")
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, dataset: str, key: str | None, limit: int, as_json: bool) -> None:
     """Show the versions of DATASET, or of its partition KEY, newest first, with the checkpoint of each."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command("init")
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, folder: Path | None, as_json: bool) -> None:
     """Start a project in DIR, by default in this folder, from a small one that works.

@@ -14,9 +14,8 @@ from typing import Any
 import click
 
 from headgate import __version__
+from headgate.cli.options import INTERRUPTED
 from headgate.errors import HeadgateError, InternalError
-
-INTERRUPTED = 130
 
 COMMANDS = {
     "init": "Start a new project from a small one that works.",
@@ -100,7 +99,7 @@ def _complain_of_bug() -> None:
     )
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "-C",
     "folder",
@@ -117,6 +116,9 @@ def main(context: click.Context, folder: Path) -> None:
     Exit codes: 0 all done, 1 something failed, 2 wrong use, 130 interrupted.
     """
     context.obj = folder
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)
 
 
 if __name__ == "__main__":

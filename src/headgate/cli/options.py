@@ -1,4 +1,4 @@
-"""What several commands have in common on their command line."""
+"""What several commands have in common: on their command line, and in how they end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,26 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
+INTERRUPTED = 130
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+
+def _elsewhere(context: click.Context, _option: click.Parameter, folder: Path | None) -> None:
+    # `pass_obj` hands over what is here when the command is called.
+    if folder is not None:
+        context.obj = folder
+
+
+folder = click.option(
+    "-C",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    callback=_elsewhere,
+    expose_value=False,
+    help="The folder of the project; by default this one.",
+)
 
 
 def _given(_context: click.Context, _option: click.Parameter, reason: str | None) -> str | None:

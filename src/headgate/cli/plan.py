@@ -21,6 +21,7 @@ SHOWN_RANGES = 4
 @options.request
 @click.option("--keys", "with_keys", is_flag=True, help="List every partition.")
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(
     root: Path,
@@ -71,7 +72,10 @@ def plan_text(plan: PlanView) -> str:
                 rows += [("", "", "", key) for key in reason.keys]
     lines.append(table(("dataset", "build", "why", "partitions"), rows, right=frozenset({1})))
     if plan.blocked:
-        lines += ["", f"{plan.blocked:,} of them cannot be built as things are:"]
+        lack = f"{plan.lacking:,} {'lacks' if plan.lacking == 1 else 'lack'} an input"
+        rest = plan.blocked - plan.lacking
+        more = f", {rest:,} more {'depends' if rest == 1 else 'depend'} on {'it' if plan.lacking == 1 else 'them'}"
+        lines += ["", f"{plan.blocked:,} of them cannot be built: {lack}{more if rest else ''}"]
         lines.append(problems_text(plan.problems))
     return "\n".join(lines)
 

@@ -29,6 +29,7 @@ IN_MEMORY_BYTES = 8 * 1024 * 1024
 @click.argument("sql")
 @click.option("--limit", type=click.IntRange(1), help=f"Print at most so many rows; as text {SHOWN_ROWS} by default.")
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, sql: str, limit: int | None, as_json: bool) -> None:
     """Run one SQL statement (DuckDB) over what is published: each dataset is a view.
@@ -68,7 +69,7 @@ def _text(answer: Answer, limit: int) -> str:
     lines = [table(columns[:shown], [row[:shown] for row in cells], right=frozenset(right))]
     notes = []
     if is_cut:
-        notes.append(f"the first {limit:,} rows; --limit shows more")
+        notes.append(f"the first {counted(limit, 'row')}; --limit shows more")
     elif len(rows) != 1:
         notes.append(counted(len(rows), "row"))
     if shown < len(columns):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.argument("run")
 @options.reason(required=False)
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
     """Try again what failed, was blocked or was cancelled in RUN. What succeeded stays as it is.

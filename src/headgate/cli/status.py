@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.text import STATE_COLORS, counted, moment, plain, print_json, table
+from headgate.cli.text import STATE_COLORS, counted, failures_text, moment, plain, print_json, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,14 +21,16 @@ SHOWN_FAILURES = 20
 @click.argument("run", required=False)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many runs, newest first.")
 @options.as_json
+@options.folder
 @click.pass_obj
 def command(root: Path, run: str | None, limit: int, as_json: bool) -> None:
     """Show the runs, newest first, or one RUN in full.
 
     RUN is the id of a run, the beginning of one, or `latest`.
     """
+    from headgate.drivers.naming import named_run
     from headgate.views import status
-    from headgate.views.reading import named_run, reading
+    from headgate.views.reading import reading
 
     with reading(root) as (_, store):
         if run is not None:
@@ -71,11 +73,7 @@ def _run_text(status: RunStatus) -> str:
     ]
     lines += ["", table(header, rows, right=frozenset(range(1, 7)))]
     if status.failures:
-        lines += ["", click.style("failed", fg="red")]
-    for failure in status.failures[:SHOWN_FAILURES]:
-        lines.append(f"  {failure.dataset}/{failure.key} ({failure.error_class}) {plain(failure.message)}")
-        if failure.hint:
-            lines.append(f"    hint: {plain(failure.hint)}")
+        lines += ["", click.style("failed", fg="red"), failures_text(status.failures[:SHOWN_FAILURES])]
     if len(status.failures) > SHOWN_FAILURES:
         lines.append(f"  ... and {len(status.failures) - SHOWN_FAILURES:,} more: see --json")
     following = {"failed": "retry", "cancelled": "retry", "interrupted": "resume"}.get(run.state)

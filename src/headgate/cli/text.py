@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headgate.model.plan import Problem
+    from headgate.views.status import FailureLine
+    from headgate.views.summary import EndedTask
 
 STATE_COLORS = {
     "succeeded": "green",
@@ -23,6 +25,8 @@ STATE_COLORS = {
 }
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What a function says when it fails can be a whole document.
+_MESSAGE = 300
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -121,6 +125,23 @@ def size(count: int) -> str:
     while value >= 999.5 and unit + 1 < len(_UNITS):
         value, unit = value / 1000, unit + 1
     return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 99.5 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def failures_text(failures: Sequence[FailureLine | EndedTask]) -> str:
+    """Return tasks that failed, each with the first line of what went wrong."""
+    lines = []
+    for failure in failures:
+        place = f"{failure.dataset}/{failure.key}"
+        lines.append(f"  {place} ({failure.error_class}) {plain(_headline(failure.message))}")
+        if failure.hint:
+            lines.append(f"    hint: {plain(failure.hint)}")
+    return "\n".join(lines)
+
+
+def _headline(message: str) -> str:
+    whole = message.strip()
+    first = (whole.splitlines() or [""])[0]
+    return first if len(first) <= _MESSAGE and first == whole else first[:_MESSAGE].rstrip() + " ..."
 
 
 def problems_text(problems: Sequence[Problem], *, shown: int = 10) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.drivers.live import now_ms
-from headgate.drivers.resume import find_run
+from headgate.drivers.naming import named_run
 from headgate.drivers.takeover import take_over
 from headgate.errors import ConflictError
 from headgate.model.run import RunState
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from headgate.model.run import Run
     from headgate.store.store import Store
-
-LIVE = frozenset({RunState.RUNNING, RunState.INTERRUPTED})
 
 
 def cancel(store: Store, data_root: Path, run_id: str, *, author: str, reason: str) -> tuple[Run, bool]:
@@ -29,15 +27,24 @@ def cancel(store: Store, data_root: Path, run_id: str, *, author: str, reason: s
         UsageError: There is no such run.
         ConflictError: It has ended.
     """
-    run = find_run(store, run_id)
-    if run.state not in LIVE:
+    run = named_run(store, run_id)
+    if run.state is RunState.RUNNING and store.leader() is not None:
+        with store.transaction() as tx:
+            if tx.add_command(run.id, "cancel", author=author, reason=reason, now_ms=now_ms()):
+                return run, False
+    elif run.state is RunState.RUNNING:
+        with store.lead():
+            take_over(store, data_root, now_ms(), author=author)
+    with store.transaction() as tx:
+        done = tx.set_run_state(
+            run.id,
+            RunState.CANCELLED,
+            author=author,
+            reason=reason,
+            now_ms=now_ms(),
+            expected=frozenset({RunState.INTERRUPTED}),
+        )
+    run = named_run(store, run.id)
+    if not done:
         raise ConflictError(f"run {run.id} is {run.state}: there is nothing to cancel")
-    if store.leader() is not None and run.state is RunState.RUNNING:
-        with store.transaction() as tx:
-            tx.add_command(run.id, "cancel", author=author, reason=reason, now_ms=now_ms())
-        return run, False
-    with store.lead():
-        take_over(store, data_root, now_ms())
-        with store.transaction() as tx:
-            tx.set_run_state(run.id, RunState.CANCELLED, author=author, reason=reason, now_ms=now_ms())
-    return find_run(store, run.id), True
+    return run, True

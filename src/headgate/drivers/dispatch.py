@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headgate.errors import InternalError
 from headgate.model.run import Attempt, AttemptState
 from headgate.model.version import Pin
-from headgate.planning.digest import pinned_digest
+from headgate.planning.digest import pinned_digest, window_seed
 from headgate.project.landing import absolute
 from headgate.tables import layout
 from headgate.worker.messages import FilePin, InputPin, Order
@@ -90,8 +90,9 @@ class Dispatcher:
         """Return each input of a task with the keys that it reads."""
         found: list[Read] = []
         for parameter, entry, reads in self._reads[start.stage]:
-            grid = self._snapshot.grids[entry.dataset]
-            found.append((parameter, entry, [grid.key(index) for index in reads.of(start.position)]))
+            grid, absent = self._snapshot.grids[entry.dataset], self._snapshot.heads[entry.dataset].absent
+            # What is absent has been accepted as missing, or the task would be blocked.
+            found.append((parameter, entry, [grid.key(at) for at in reads.of(start.position) if at not in absent]))
         return found
 
     def _one(
@@ -109,7 +110,7 @@ class Dispatcher:
         key = grid.key(index)
         inputs: list[InputPin] = []
         pinned: list[int] = []
-        digest = 0
+        digest = window_seed(dataset.partitioning)
         for parameter, entry, keys in reads:
             pins = [
                 Pin(entry.dataset, upstream_key, version.id, version.files)
@@ -139,6 +140,8 @@ class Dispatcher:
             parameters=self._project.config.parameters,
             is_async=dataset.is_async,
             timeout_ms=dataset.timeout_ms,
+            code=dataset.code,
+            declared_version=dataset.version,
         )
         return InFlight(start, attempt, dataset, tuple(pinned), digest & (2**64 - 1)), order
 
@@ -155,7 +158,7 @@ class Dispatcher:
             for file in pin.files
         ]
         encoding = source.format if source else "parquet"
-        return InputPin(parameter, name, str(encoding), [pin.key for pin in pins], files)
+        return InputPin(parameter, name, str(encoding), [pin.key for pin in pins], files, source is None)
 
 
 def _pin(tx: Transaction, reads: Sequence[list[Read]]) -> dict[tuple[str, str], Version]:

@@ -30,9 +30,9 @@ from headgate.core.scheduler import Scheduler
 from headgate.crashpoints import crash_point
 from headgate.drivers.dispatch import Dispatcher
 from headgate.drivers.progress import FailedTask, Progress, RunSummary, counts
-from headgate.drivers.resume import Recorded
-from headgate.drivers.takeover import collect
-from headgate.errors import ConflictError, InternalError
+from headgate.drivers.renewal import renewing
+from headgate.drivers.resume import RETRY, Recorded
+from headgate.errors import ConflictError, InternalError, UnavailableError
 from headgate.model.run import (
     AttemptState,
     ErrorClass,
@@ -45,7 +45,7 @@ from headgate.model.run import (
 from headgate.model.version import File
 from headgate.planning.codec import plan_hash, plan_to_json
 from headgate.planning.stages import make_stages
-from headgate.store.store import Candidate, Published
+from headgate.store.store import OVERTAKEN, Candidate, Published
 from headgate.tables import layout
 from headgate.worker.messages import Cancelled, Failed, Lost, Returned, Staged
 
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from headgate.executors.executor import Executor
     from headgate.model.plan import Plan
     from headgate.project.load import Project
-    from headgate.store.store import Store, Transaction
+    from headgate.store.store import Command, Store, Transaction
     from headgate.worker.messages import Order, Outcome
 
 POLL_S = 0.1
@@ -107,21 +107,24 @@ class Coordinator:
         self._on_progress = on_progress
         self._data_root = project.paths.data
         self._scheduler = Scheduler()
-        self._next_id = store.next_id()
+        self._next_id = 0
         self._in_flight: dict[int, InFlight] = {}
         self._directories: set[str] = set()
         self._failures: list[FailedTask] = []
+        self._fenced: list[int] = []
         self._unchanged: dict[str, int] = {}
         self._run = ""
         self._plan: Plan | None = None
         self._dispatcher: Dispatcher | None = None
+        self._first: Sequence[Effect] = ()
         self._ended: RunState | None = None
         self._ended_before = 0
         self._drain = self._drain_told = False
+        self._cancel: Command | None = None
         self._began_s = self._commands_s = self._progress_s = time.monotonic()
 
     def submit(self, world: World, plan: Plan, *, reason: str) -> str:
-        """Record a new run and hand its tasks to the scheduler; return the run's id."""
+        """Record a new run; return its id. `drive` starts it."""
         at = now_ms()
         text = plan_to_json(plan)
         run = Run(
@@ -130,17 +133,18 @@ class Coordinator:
         with self._store.transaction() as tx:
             tx.observe(world.observations, author=self._author, now_ms=at)
             tx.add_run(run)
-        self._next_id = self._store.next_id()
         self._begin(run.id, world, Recorded.fresh(plan))
         return run.id
 
-    def go_on(self, run: Run, world: World, recorded: Recorded, *, reason: str) -> None:
-        """Take up a recorded run where it stopped."""
+    def go_on(self, run: Run, world: World, recorded: Recorded, *, retry: bool, reason: str) -> None:
+        """Record that a run goes on, and that failures so far do not count if it is a retry. `drive` starts it."""
         at = now_ms()
         with self._store.transaction() as tx:
             tx.observe(world.observations, author=self._author, now_ms=at)
             tx.set_run_state(run.id, RunState.RUNNING, author=self._author, reason=reason, now_ms=at)
-        self._next_id = self._store.next_id()
+            if retry:
+                body: dict[str, object] = {"first": self._store.next_id()}
+                tx.journal(RETRY, author=self._author, run=run.id, reason=reason, body=body, now_ms=at)
         self._begin(run.id, world, recorded)
 
     def drain(self) -> None:
@@ -152,11 +156,12 @@ class Coordinator:
         """Run until the run has ended, or has drained.
 
         Raises:
-            UnavailableError: The state store failed; what was committed stands, and the run can be resumed.
+            UnavailableError: The state store failed, or no worker can start; what was committed stands, and the run
+                can be resumed.
         """
+        self._turn([], self._first)
         while self._ended is None:
             self._turn(self._gather())
-        collect(self._store, self._data_root)
         progress = self._progress()
         if self._on_progress is not None:
             self._on_progress(progress)
@@ -166,22 +171,26 @@ class Coordinator:
     def _begin(self, run: str, world: World, recorded: Recorded) -> None:
         self._run, self._plan = run, recorded.plan
         self._dispatcher = Dispatcher(self._project, world.snapshot, recorded.plan, run, recorded.tried)
-        stages = make_stages(recorded.plan, world.snapshot, recorded.states, recorded.changed)
+        stages = make_stages(recorded.plan, world.snapshot, recorded.states)
+        self._unchanged = dict(recorded.unchanged)
         self._began_s = time.monotonic()
-        effects = self._handle(RunSubmitted(run, stages, self._project.config.workers.max_attempts))
+        self._next_id = self._store.next_id()
+        self._first = self._handle(RunSubmitted(run, stages, self._project.config.workers.max_attempts))
         self._ended_before = self._progress().ended
-        self._turn([], effects)
 
     def _gather(self) -> list[Outcome]:
         """Return the outcomes for the next turn: the first to arrive and, while workers stay busy, its company.
 
         Each commit makes the disk wait, for the workers too, so a few larger ones are better than many small ones.
         """
-        # Nothing in flight: the scheduler has something to start, or to say that the run has ended.
-        outcomes = self._executor.poll(POLL_S if self._in_flight else 0.0)
+        outcomes = self._executor.poll(POLL_S)
         until_s = time.monotonic() + COMPANY_S
         while 0 < 2 * len(outcomes) < len(self._in_flight) and (left_s := until_s - time.monotonic()) > 0:
-            outcomes += self._executor.poll(left_s)
+            try:
+                outcomes += self._executor.poll(left_s)
+            except UnavailableError:
+                # What has arrived is recorded first; the next poll says it again.
+                break
         return outcomes
 
     def _turn(self, outcomes: Sequence[Outcome], effects: Sequence[Effect] = ()) -> None:
@@ -214,6 +223,11 @@ class Coordinator:
             for offer in offers:
                 todo += self._handle(offer)
             orders = self._carry_out(tx, todo)
+        if self._fenced:
+            raise ConflictError(
+                f"attempt {self._fenced[0]} was fenced: another coordinator has taken over this run",
+                hint=f"Look at headgate status {self._run}.",
+            )
         crash_point("coordinator.after_publish" if outcomes else "coordinator.after_intents")
         self._executor.submit(*orders)
         for effect in todo:
@@ -265,6 +279,7 @@ class Coordinator:
 
     def _publish(self, tx: Transaction, staged: Sequence[tuple[InFlight, Staged]]) -> list[Event]:
         candidates = [self._candidate(flight, result) for flight, result in staged]
+        candidates = renewing(tx, candidates, {f.attempt.id for f, _ in staged if f.attempt.expects}, self._data_root)
         events: list[Event] = []
         for verdict, (flight, _) in zip(
             tx.publish(candidates, author=self._author, now_ms=now_ms()), staged, strict=True
@@ -275,18 +290,13 @@ class Coordinator:
                     events.append(AttemptSucceeded(self._run, task, changed=True))
                 case Published.UNCHANGED:
                     name = flight.dataset.name
-                    self._unchanged[name] = self._unchanged.get(name, 0) + 1
+                    self._unchanged[name] += 1
                     events.append(AttemptSucceeded(self._run, task, changed=False))
                 case Published.SUPERSEDED:
-                    self._remember(
-                        flight, Failure(ErrorClass.PERMANENT, "a newer version was published meanwhile", "Plan again.")
-                    )
+                    self._remember(flight, OVERTAKEN)
                     events.append(AttemptFailed(self._run, task))
                 case Published.FENCED:
-                    raise ConflictError(
-                        f"attempt {flight.attempt.id} was fenced: another coordinator has taken over this run",
-                        hint=f"Look at headgate status {self._run}.",
-                    )
+                    self._fenced.append(flight.attempt.id)
                 case _:
                     assert_never(verdict)
         return events
@@ -315,18 +325,23 @@ class Coordinator:
         )
 
     def _commands(self, tx: Transaction) -> list[Effect]:
+        """Do what others asked for. A cancel stays on record until the run is cancelled, in case this process dies."""
         effects: list[Effect] = []
-        for command in tx.take_commands():
+        for command in tx.pending_commands():
             applies = command.run == self._run and command.verb == "cancel"
-            tx.journal(
-                f"{command.verb} {'accepted' if applies else 'refused'}",
-                author=command.author,
-                run=command.run,
-                reason=command.reason,
-                body={},
-                now_ms=now_ms(),
-            )
-            if applies:
+            if not applies or self._cancel is None:
+                tx.journal(
+                    f"{command.verb} {'accepted' if applies else 'refused'}",
+                    author=command.author,
+                    run=command.run,
+                    reason=command.reason,
+                    body={},
+                    now_ms=now_ms(),
+                )
+            if not applies:
+                tx.settle_commands([command.id])
+            elif self._cancel is None:
+                self._cancel = command
                 effects += self._handle(CancelRequested(self._run))
         return effects
 
@@ -337,9 +352,16 @@ class Coordinator:
         for effect in effects:
             if isinstance(effect, FinishRun):
                 crash_point("coordinator.before_finish")
-                tx.set_run_state(effect.run, effect.state, author=self._author, reason="", now_ms=now_ms())
-                self._ended = effect.state
+                self._finish(tx, effect)
         return orders
+
+    def _finish(self, tx: Transaction, effect: FinishRun) -> None:
+        author, reason = self._author, ""
+        if self._cancel is not None:
+            author, reason = self._cancel.author, self._cancel.reason
+            tx.settle_commands([self._cancel.id])
+        tx.set_run_state(effect.run, effect.state, author=author, reason=reason, now_ms=now_ms())
+        self._ended = effect.state
 
     def _intend(self, tx: Transaction, starts: Sequence[StartAttempt]) -> list[Order]:
         assert self._dispatcher is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.errors import ConflictError, UsageError
+from headgate.errors import ConflictError
 from headgate.model.run import AttemptState, RunState, TaskState
 from headgate.planning.codec import plan_from_json
 from headgate.planning.planner import with_problems
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from headgate.project.load import Project
     from headgate.store.store import Store
 
+RETRY = "retry"
+"""Kind of the journal entry that says from which attempt on failures of a run count."""
 RESUMABLE = frozenset({RunState.RUNNING, RunState.INTERRUPTED})
 RETRIABLE = frozenset({RunState.FAILED, RunState.CANCELLED})
 _HALTED = frozenset({AttemptState.FAILED, AttemptState.SUPERSEDED})
@@ -33,13 +36,13 @@ class Recorded:
     Args:
         plan: Its plan, with what is blocked as things are now.
         states: `TaskState` of each task, for each dataset.
-        changed: Whether each succeeded task published new content, likewise.
+        unchanged: How many succeeded tasks published nothing new, for each dataset.
         tried: Attempts so far, for each dataset and key.
     """
 
     plan: Plan
     states: dict[str, NDArray[np.uint8]]
-    changed: dict[str, NDArray[np.bool_]]
+    unchanged: dict[str, int]
     tried: dict[tuple[str, str], int]
 
     @staticmethod
@@ -48,25 +51,9 @@ class Recorded:
         return Recorded(
             plan,
             {part.name: np.full(len(part.indices), TaskState.WAITING, np.uint8) for part in plan.datasets},
-            {part.name: np.zeros(len(part.indices), bool) for part in plan.datasets},
+            {part.name: 0 for part in plan.datasets},
             {},
         )
-
-
-def find_run(store: Store, run_id: str) -> Run:
-    """Return a run by its id or the beginning of it.
-
-    Raises:
-        UsageError: There is none.
-    """
-    run = store.run(run_id)
-    if run is None:
-        newest = ", ".join(run.id for run in store.runs(limit=3))
-        raise UsageError(
-            f"there is no run {run_id[:60]!a}",
-            hint=f"The newest are {newest}." if newest else "There are no runs.",
-        )
-    return run
 
 
 def check_state(run: Run, *, retry: bool) -> None:
@@ -99,7 +86,7 @@ def restore(project: Project, store: Store, world: World, run: Run, *, retry: bo
     plan = plan_from_json(run.plan)
     _same_definitions(project, plan)
     fresh = Recorded.fresh(plan)
-    states, changed, tried = fresh.states, fresh.changed, fresh.tried
+    states, unchanged, tried = fresh.states, fresh.unchanged, fresh.tried
     place = {part.name: part.indices for part in plan.datasets}
 
     def position(dataset: str, key: str) -> int | None:
@@ -109,22 +96,30 @@ def restore(project: Project, store: Store, world: World, run: Run, *, retry: bo
         at = int(np.searchsorted(place[dataset], index))
         return at if at < len(place[dataset]) and place[dataset][at] == index else None
 
-    for attempt in store.attempts(run.id):
-        at = position(attempt.dataset, attempt.key)
+    first = store.next_id() if retry else _failures_count_from(store, run.id)
+    for task in store.unfinished_attempts(run.id):
+        at = position(task.dataset, task.key)
         if at is None:
             continue
-        if attempt.state is not AttemptState.RETURNED:
-            tried[attempt.dataset, attempt.key] = attempt.number
-        if not retry:
-            halted = attempt.state in _HALTED
-            states[attempt.dataset][at] = TaskState.FAILED if halted else TaskState.WAITING
+        tried[task.dataset, task.key] = task.number
+        if task.state in _HALTED and task.attempt >= first:
+            states[task.dataset][at] = TaskState.FAILED
     for checkpoint in store.run_checkpoints(run.id):
         at = position(checkpoint.dataset, checkpoint.key)
         if at is not None:
             states[checkpoint.dataset][at] = TaskState.SUCCEEDED
-            changed[checkpoint.dataset][at] = checkpoint.version == checkpoint.attempt
+            unchanged[checkpoint.dataset] += checkpoint.version != checkpoint.attempt
     left = {name: state == TaskState.WAITING for name, state in states.items()}
-    return Recorded(with_problems(world.snapshot, plan, left), states, changed, tried)
+    return Recorded(with_problems(world.snapshot, plan, left), states, unchanged, tried)
+
+
+def _failures_count_from(store: Store, run: str) -> int:
+    """Return the number of the attempt from which failures of a run count: the first after its last retry."""
+    first = 0
+    for entry in store.journal_entries():
+        if entry.run == run and entry.kind == RETRY:
+            first = int(json.loads(entry.body)["first"])
+    return first
 
 
 def _same_definitions(project: Project, plan: Plan) -> None:

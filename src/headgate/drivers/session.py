@@ -5,14 +5,15 @@ from __future__ import annotations
 import getpass
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from headgate.drivers.live import Coordinator, now_ms
-from headgate.drivers.resume import check_state, find_run, restore
-from headgate.drivers.takeover import take_over
+from headgate.drivers.naming import named_run
+from headgate.drivers.resume import check_state, restore
+from headgate.drivers.takeover import collect, take_over
 from headgate.drivers.world import look
-from headgate.errors import ConflictError, HeadgateError
+from headgate.errors import ConflictError, HeadgateError, InternalError, UnavailableError
 from headgate.executors.local import LocalExecutor
 from headgate.planning.codec import plan_hash, plan_to_json
 from headgate.planning.planner import make_plan
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from headgate.drivers.progress import Progress, RunSummary
     from headgate.drivers.world import World
-    from headgate.executors.executor import Executor
     from headgate.model.plan import Plan, Request
     from headgate.project.load import Project
     from headgate.store.store import Store
@@ -88,14 +88,13 @@ class Session:
         self.store.close()
         self.store = store = self._open(create=True)
         with store.lead():
-            take_over(store, self.project.paths.data, now_ms())
-            if plan_hash(plan_to_json(self._plan_again(world, plan))) != plan_hash(plan_to_json(plan)):
-                raise ConflictError("the world has moved since this plan was made", hint="Plan again, and run that.")
-            with self._coordinator(on_progress) as (coordinator, executor):
-                run = coordinator.submit(world, plan, reason=reason)
-                if on_start is not None:
-                    on_start(run)
-                return self._drive(coordinator, executor)
+            take_over(store, self.project.paths.data, now_ms(), author=author())
+            world, plan = self._confirmed(world, plan)
+
+            def begin(coordinator: Coordinator) -> str:
+                return coordinator.submit(world, plan, reason=reason)
+
+            return self._run(begin, on_start, on_progress)
 
     def go_on(
         self,
@@ -113,60 +112,76 @@ class Session:
             ConflictError: It is not in a state for that, another coordinator is alive, or definitions changed.
         """
         store = self.store
-        find_run(store, run_id)
+        named_run(store, run_id)
         with store.lead():
-            take_over(store, self.project.paths.data, now_ms())
-            run = find_run(store, run_id)
+            take_over(store, self.project.paths.data, now_ms(), author=author())
+            run = named_run(store, run_id)
             check_state(run, retry=retry)
             world = look(self.project, store, now_ms())
             recorded = restore(self.project, store, world, run, retry=retry)
-            with self._coordinator(on_progress) as (coordinator, executor):
-                coordinator.go_on(run, world, recorded, reason=reason)
-                if on_start is not None:
-                    on_start(run.id)
-                return self._drive(coordinator, executor)
 
-    def _plan_again(self, world: World, plan: Plan) -> Plan:
-        """Return the plan that the same request leads to now; the same object if nothing was written since."""
+            def begin(coordinator: Coordinator) -> str:
+                coordinator.go_on(run, world, recorded, retry=retry, reason=reason)
+                return run.id
+
+            return self._run(begin, on_start, on_progress)
+
+    def _confirmed(self, world: World, plan: Plan) -> tuple[World, Plan]:
+        """Return the world as it is now and the plan, if it is still what the request leads to.
+
+        Raises:
+            ConflictError: It is not.
+        """
         if self.store.journal_seq() == world.journal_seq:
-            return plan
-        return make_plan(look(self.project, self.store, plan.as_of_ms).snapshot, plan.request)
+            return world, plan
+        fresh = look(self.project, self.store, plan.as_of_ms)
+        again = make_plan(fresh.snapshot, plan.request)
+        if plan_hash(plan_to_json(again)) != plan_hash(plan_to_json(plan)):
+            raise ConflictError("the world has moved since this plan was made", hint="Plan again, and run that.")
+        return fresh, again
 
-    @contextmanager
-    def _coordinator(self, on_progress: Callable[[Progress], None] | None) -> Iterator[tuple[Coordinator, Executor]]:
+    def _run(
+        self,
+        begin: Callable[[Coordinator], str],
+        on_start: Callable[[str], None] | None,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> RunSummary:
+        """Drive a run: the first Ctrl-C drains it, the second stops it; either way it can be resumed."""
         workers = self.project.config.workers
-        log = self.project.paths.state.with_name("workers.log")
         executor = LocalExecutor(
             self.project.root,
             processes=workers.processes,
             io_concurrency=workers.io_concurrency,
             heartbeat_timeout_s=workers.heartbeat_timeout_s,
-            log=log,
+            log=self.project.paths.state.with_name("workers.log"),
         )
-        try:
-            yield (
-                Coordinator(self.project, self.store, executor, author=author(), on_progress=on_progress),
-                executor,
-            )
-        finally:
-            executor.close()
-
-    def _drive(self, coordinator: Coordinator, executor: Executor) -> RunSummary:
-        """Drive a run: the first Ctrl-C drains it, the second stops it; either way it can be resumed."""
+        coordinator = Coordinator(self.project, self.store, executor, author=author(), on_progress=on_progress)
         try:
             with _interruptible(coordinator):
-                return coordinator.drive()
+                run = begin(coordinator)
+                if on_start is not None:
+                    on_start(run)
+                summary = coordinator.drive()
+        except (ConflictError, InternalError):
+            # Somebody else may lead by now: nothing more is written.
+            raise
         except BaseException:
             executor.close()
             self._settle()
             raise
+        finally:
+            executor.close()
+        with suppress(UnavailableError):
+            # Only now: no worker lives that could still write. What stays, the next coordinator removes.
+            collect(self.store, self.project.paths.data)
+        return summary
 
     def _settle(self) -> None:
         """Record that this coordinator has stopped in the middle; if even that fails, the next one does it."""
-        try:
-            take_over(self.store, self.project.paths.data, now_ms())
-        except HeadgateError:
-            return
+        with suppress(HeadgateError, OSError):
+            take_over(
+                self.store, self.project.paths.data, now_ms(), author=author(), reason="its coordinator was stopped"
+            )
 
 
 @contextmanager

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
     from headgate.store.store import Store
 
-AUTHOR = "coordinator"
+DIED = "its coordinator died"
 
 
-def take_over(store: Store, data_root: Path, now_ms: int) -> None:
+def take_over(store: Store, data_root: Path, now_ms: int, *, author: str, reason: str = DIED) -> None:
     """Make the state store and the data folder fit for a new coordinator. Pre: the caller leads.
+
+    Args:
+        store: The state store.
+        data_root: The data folder.
+        now_ms: UTC milliseconds.
+        author: Who takes over, for the journal.
+        reason: What became of the one before.
 
     Raises:
         ConflictError: The data folder holds files of attempts that the state store has never heard of.
@@ -25,17 +32,26 @@ def take_over(store: Store, data_root: Path, now_ms: int) -> None:
     refuse_unknown_files(store, data_root)
     with store.transaction() as tx:
         lost = tx.fence_attempts(now_ms=now_ms)
-        for run in store.runs(limit=1000):
-            if run.state is RunState.RUNNING:
-                tx.set_run_state(
-                    run.id, RunState.INTERRUPTED, author=AUTHOR, reason="its coordinator died", now_ms=now_ms
-                )
+        cancelled = {command.run: command for command in tx.pending_commands() if command.verb == "cancel"}
+        for run in store.runs(states=frozenset({RunState.RUNNING})):
+            tx.set_run_state(run.id, RunState.INTERRUPTED, author=author, reason=reason, now_ms=now_ms)
+        for command in cancelled.values():
+            # Asked of the one before, which did not get to it.
+            tx.set_run_state(
+                command.run,
+                RunState.CANCELLED,
+                author=command.author,
+                reason=command.reason,
+                now_ms=now_ms,
+                expected=frozenset({RunState.INTERRUPTED}),
+            )
+        tx.settle_commands([command.id for command in tx.pending_commands()])
         if lost:
             tx.journal(
                 "attempts fenced",
-                author=AUTHOR,
+                author=author,
                 run="",
-                reason="their coordinator died",
+                reason=reason,
                 body={"attempts": [attempt.id for attempt in lost]},
                 now_ms=now_ms,
             )
@@ -47,10 +63,10 @@ def collect(store: Store, data_root: Path) -> None:
     left = store.uncollected_attempts()
     if not left:
         return
-    for attempt in left:
-        layout.collect(data_root, attempt.path)
+    for file in left:
+        layout.collect(data_root, file.path)
     with store.transaction() as tx:
-        tx.forget_paths([attempt.id for attempt in left])
+        tx.forget_paths([file.attempt for file in left])
 
 
 def refuse_unknown_files(store: Store, data_root: Path) -> None:

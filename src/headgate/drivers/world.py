@@ -72,19 +72,22 @@ def _recorded(store: Store, name: str, grid: Grid) -> Heads:
 
 def _observed(root: Path, store: Store, source: Source, grid: Grid) -> tuple[Heads, list[Observation]]:
     recorded = Heads.empty(grid.size)
-    hashes: dict[int, str] = {}
+    known: dict[int, tuple[str, str]] = {}
     for version in store.heads(source.name):
         index = grid.find(version.key)
         if index is not None:
             recorded.version[index] = version.id
-            hashes[index] = version.files[0].hash
+            known[index] = (version.files[0].hash, version.files[0].path)
     fresh: list[Observation] = []
     absent: dict[int, str] = {}
     for index, found in observe(root, source, grid, range(grid.size)):
         if isinstance(found, Missing):
             absent[index] = found.text
-        elif hashes.get(index) != found.hash:
+            continue
+        recorded_hash, path = known.get(index, ("", ""))
+        if recorded_hash != found.hash:
             # Nobody has numbered this version yet: any number that no recorded version has will do.
             recorded.version[index] = -1 - index
+        if (recorded_hash, path) != (found.hash, found.path):
             fresh.append(Observation(source.name, grid.key(index), found))
     return Heads(recorded.version, recorded.digest, np.zeros(grid.size, np.int32), (), absent), fresh

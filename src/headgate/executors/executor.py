@@ -64,6 +64,11 @@ class Executor(Protocol):
 
         Also watches heartbeats and time limits: a hung or overdue attempt is killed and reported. May return early
         with nothing (a signal, a call of `wake`).
+
+        Raises:
+            UnavailableError: No worker can start. What waited for one has been returned by the poll before; what
+                runs still runs. Until something is submitted, capacity is zero and every poll without outcomes says
+                so again.
         """
         ...
 

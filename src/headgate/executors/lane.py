@@ -60,6 +60,8 @@ class Lane:
         self.boot_failures = 0
         """Workers in a row that died before their first beat."""
         self.spawn_at = 0.0
+        self.why_shut = ""
+        """Why no worker could start, until somebody submits again."""
         self._depth = depth
 
     @property
@@ -69,6 +71,8 @@ class Lane:
 
     def capacity(self) -> int:
         """Return how many more orders the workers that run, start or are yet to start could hold."""
+        if self.why_shut:
+            return 0
         missing = self.size - len(self.workers)
         room = sum(self._room(worker) for worker in self.workers) + missing * self.depth
         return max(0, room - len(self.backlog))

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from headgate.errors import UnavailableError
 from headgate.executors.executor import Capabilities, Capacity
 from headgate.executors.lane import LONG_MS, Lane
 from headgate.executors.wake import WakePipe
@@ -87,7 +88,9 @@ class LocalExecutor:
     def submit(self, *orders: Order) -> None:
         """Take orders; workers get them as soon as they have room."""
         for order in orders:
-            (self._io if order.is_async else self._sync).backlog.append(order)
+            lane = self._io if order.is_async else self._sync
+            lane.backlog.append(order)
+            lane.why_shut = ""
         now = time.monotonic()
         for lane in (self._sync, self._io):
             if lane.backlog:
@@ -95,10 +98,17 @@ class LocalExecutor:
                 self._deal(lane, now)
 
     def poll(self, timeout_s: float) -> list[Outcome]:
-        """Return the outcomes that have arrived, waiting up to `timeout_s` for the first."""
+        """Return the outcomes that have arrived, waiting up to `timeout_s` for the first.
+
+        Raises:
+            UnavailableError: Worker processes die before they can run anything.
+        """
         now = time.monotonic()
         deadline = now + timeout_s
         while True:
+            why = self._sync.why_shut or self._io.why_shut
+            if why and not self._outcomes:
+                raise self._unavailable(why)
             wait_s = 0.0 if self._outcomes else max(0.0, min(deadline, self._watch_at) - now)
             ready = self._selector.select(wait_s)
             now = time.monotonic()
@@ -188,20 +198,19 @@ class LocalExecutor:
         lane.boot_failures += 1
         lane.spawn_at = now + min(BOOT_BACKOFF_S * 2**lane.boot_failures, BOOT_BACKOFF_MAX_S)
         self._watch_at = min(self._watch_at, lane.spawn_at)
-        if lane.workers or lane.boot_failures < BOOT_TRIES:
+        if lane.workers or not lane.backlog or lane.boot_failures < BOOT_TRIES:
             return
-        where = "the worker's standard error" if self._log_path is None else str(self._log_path)
-        for order in lane.backlog:
-            self._outcomes.append(
-                Failed(
-                    order.attempt,
-                    ErrorClass.PERMANENT,
-                    f"no worker process can start: {why}",
-                    f"Look into {where}; it is the same Python that runs Headgate: is its installation complete?",
-                    self._log_tail(),
-                )
-            )
+        lane.why_shut = why
+        self._outcomes.append(Returned([order.attempt for order in lane.backlog]))
         lane.backlog.clear()
+
+    def _unavailable(self, why: str) -> UnavailableError:
+        where = "the worker's standard error" if self._log_path is None else str(self._log_path)
+        last = self._log_tail().strip().splitlines()[-1:]
+        return UnavailableError(
+            ": ".join(["no worker process can start", why, *last]),
+            hint=f"Look into {where}; it is the same Python that runs Headgate: is its installation complete?",
+        )
 
     def _log_tail(self) -> str:
         if self._log_path is None:
@@ -287,6 +296,7 @@ class LocalExecutor:
                 lane.pace.learn(2 * LONG_MS)
             case Beat():
                 worker.has_beaten = True
+                worker.told = message.attempt
                 lane.boot_failures = 0
             case _:
                 assert_never(message)
@@ -314,14 +324,19 @@ class LocalExecutor:
         if worker.is_io or attempt != worker.head():
             self._send(worker, frame([Drop([attempt])]))
         elif worker.stopping is None:
-            self._stop_head(worker, now)
+            self._stop_head(worker, attempt, now)
 
-    def _stop_head(self, worker: WorkerProcess, now: float) -> None:
+    def _stop_head(self, worker: WorkerProcess, attempt: int, now: float) -> None:
+        self._read(worker, now)
+        if worker.head() != attempt or worker.stopping is not None:
+            return  # Its end had arrived.
         why = f"worker process {worker.pid} was stopped together with attempt {worker.head()}"
         self._stop(worker, signal.SIGTERM, why, now)
 
     def _stop(self, worker: WorkerProcess, number: signal.Signals, why: str, now: float) -> None:
         worker.signal(number)
+        if worker.stopping is None:
+            worker.stopped_at_head = worker.head()
         worker.stopping = number
         worker.stop_by = now + self._kill_grace_s
         worker.why_stopped = worker.why_stopped or why
@@ -336,7 +351,7 @@ class LocalExecutor:
             self._unreaped.append(worker)
             ending = f"worker process {worker.pid} hangs in the kernel"
         attempts = list(worker.held)
-        started = attempts if worker.is_io else attempts[:1]
+        started = attempts if worker.is_io else attempts[: worker.has_started_head()]
         for attempt in started:
             _, verdict = worker.asked.pop(attempt, (now, Lost(attempt, worker.why_stopped or ending)))
             self._outcomes.append(verdict)
@@ -391,7 +406,7 @@ class LocalExecutor:
                 self._time_out(worker, head, now)
             elif head in worker.asked and now >= worker.asked[head][0]:
                 # It was asked while it waited, and has started since.
-                self._stop_head(worker, now)
+                self._stop_head(worker, head, now)
         self._watch_at = min(self._watch_at, max(now, _next_deadline(worker)))
 
     def _time_out(self, worker: WorkerProcess, attempt: int, now: float) -> None:

@@ -57,6 +57,10 @@ class WorkerProcess:
         """For async functions with a time limit: when it is up."""
         self.stopping: signal.Signals | None = None
         """The last signal it was sent; from then on it gets no more orders."""
+        self.stopped_at_head: int | None = None
+        """What it was to run when it got its first signal."""
+        self.told = 0
+        """What it said in its last beat that it runs."""
         self.stop_by = 0.0
         self.why_stopped = ""
         self.nonsense = ""
@@ -89,6 +93,11 @@ class WorkerProcess:
     def head(self) -> int | None:
         """Return the attempt that a worker for plain functions runs now."""
         return next(iter(self.held), None)
+
+    def has_started_head(self) -> bool:
+        """Return whether a worker for plain functions has to be taken for having started its head."""
+        # What only became the head after the signal was most likely never begun, unless a beat says so.
+        return self.stopping is None or self.head() in {self.stopped_at_head, self.told}
 
     def send(self, data: bytes) -> bool:
         """Send without blocking; return whether some of it has to wait until the channel is writable."""

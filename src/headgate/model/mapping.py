@@ -145,7 +145,7 @@ def describe(mapping: Mapping) -> str:
     """Return a mapping in words; equal texts mean equal mappings."""
     match mapping:
         case Overlap():
-            return "same window"
+            return "overlapping windows"
         case Trailing(count, unit):
             return f"last {count} {unit + 's' if unit else 'windows'}"
         case Offset(count):

@@ -36,6 +36,4 @@ class Wait(StrEnum):
 
     UPSTREAM = "waits for upstream partitions"
     SLOTS = "all slots are taken"
-    DRAINING = "the run is draining"
     NO_COORDINATOR = "no coordinator runs this run"
-    INPUT_MISSING = "an input has no version and nothing in this run makes it"

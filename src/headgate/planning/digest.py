@@ -10,16 +10,21 @@ Source: the finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pse
 
 from __future__ import annotations
 
+from datetime import date
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headgate.model.partitioning import Unit
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
+
+    from headgate.model.partitioning import Partitioning
 
 _MASK = 2**64 - 1
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -30,6 +35,19 @@ def seed(parameter: str, dataset: str, source_format: str = "") -> int:
     """Return the number that sets apart the inputs of one function, and the ways in which a source can be read."""
     text = f"{parameter}\0{dataset}\0{source_format}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def window_seed(partitioning: Partitioning) -> int:
+    """Return what the length and the zone of a dataset's windows add to the digest of each of its partitions.
+
+    Keys alone do not say it: the same day in another zone is another window. Start and end only add or remove
+    partitions, but for weeks, which begin on the weekday of the start.
+    """
+    axis = partitioning.time
+    if axis is None:
+        return 0
+    weekday = str(date.fromisoformat(axis.start[:10]).weekday()) if axis.unit is Unit.WEEK else ""
+    return seed("", f"{axis.unit} {axis.zone} {weekday}")
 
 
 def pinned_digest(seed_of_input: int, versions: Iterable[int]) -> int:

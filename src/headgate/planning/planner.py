@@ -14,7 +14,7 @@ from headgate.model.calendar import instant, parse_local, zone_of
 from headgate.model.plan import MAX_PROBLEMS, Plan, PlannedDataset, Problem, Request
 from headgate.model.reason import Why
 from headgate.planning import graph
-from headgate.planning.digest import mixed
+from headgate.planning.digest import mixed, window_seed
 from headgate.planning.reach import Masks, downwards, spread, upwards
 from headgate.planning.sets import count, range_sums
 
@@ -94,9 +94,12 @@ def stale(snapshot: Snapshot, name: str) -> NDArray[np.uint8]:
 
 def current_digest(snapshot: Snapshot, dataset: Dataset) -> NDArray[np.uint64]:
     """Return what the inputs digest of each partition would be if it were built from the present heads."""
-    total = np.zeros(snapshot.grids[dataset.name].size, dtype=np.uint64)
+    total = np.full(snapshot.grids[dataset.name].size, window_seed(dataset.partitioning), dtype=np.uint64)
     for parameter, entry in dataset.inputs.items():
-        weight = mixed(snapshot.seed(parameter, entry), snapshot.heads[entry.dataset].version)
+        heads = snapshot.heads[entry.dataset]
+        # A file that is gone makes nothing stale, unless it would be built without it.
+        version = np.where(heads.readable(), heads.version, 0) if entry.allow_missing else heads.version
+        weight = mixed(snapshot.seed(parameter, entry), version)
         total += range_sums(weight, snapshot.reads(dataset.name, entry))
     return total
 

@@ -26,7 +26,6 @@ def make_stages(
     plan: Plan,
     snapshot: Snapshot,
     states: Mapping[str, NDArray[np.uint8]],
-    changed: Mapping[str, NDArray[np.bool_]],
 ) -> list[Stage]:
     """Return the stages of a plan, in its order.
 
@@ -37,7 +36,6 @@ def make_stages(
         plan: What is to be built.
         snapshot: Definitions and heads as they are now, at submission.
         states: `TaskState` of each task as an earlier session of the run left it, for each dataset.
-        changed: For succeeded ones, whether they published new content.
     """
     number = {part.name: n for n, part in enumerate(plan.datasets)}
     priorities = _priorities(plan, snapshot)
@@ -62,7 +60,8 @@ def make_stages(
                 edges=tuple(edges),
                 priority=priorities[n],
                 states=state,
-                changed=changed[part.name],
+                # What an earlier session published is in the heads already, by which a task is skippable or not.
+                changed=np.zeros(len(part.indices), dtype=bool),
                 skippable=skippable,
             )
         )

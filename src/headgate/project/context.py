@@ -10,9 +10,11 @@ from headgate.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from logging import Logger
+    from logging import Logger, LoggerAdapter
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INTEGERS = range(-(2**63), 2**63)
+"""What the state store can hold."""
 
 
 @dataclass(slots=True)
@@ -50,11 +52,15 @@ class Context:
         return None if self.window is None else _EPOCH + timedelta(milliseconds=self.window[1])
 
     @property
-    def logger(self) -> Logger:
-        """Return the logger named ``headgate.DATASET``."""
+    def logger(self) -> LoggerAdapter[Logger]:
+        """Return the logger ``headgate.DATASET``, whose records have the key and the attempt as `partition`.
+
+        Workers write to ``workers.log`` beside the state store, from level INFO on.
+        """
         import logging
 
-        return logging.getLogger(f"headgate.{self.dataset}")
+        logger = logging.getLogger(f"headgate.{self.dataset}")
+        return logging.LoggerAdapter(logger, {"partition": f"{self.key} a{self.attempt}"})
 
     def set_watermark(self, moment: datetime | int) -> None:
         """Record the latest event time in the data.
@@ -63,7 +69,7 @@ class Context:
             moment: An aware datetime, or UTC milliseconds.
 
         Raises:
-            UsageError: It is something else, or a datetime without a time zone.
+            UsageError: It is something else, a datetime without a time zone, or a number beyond 64 bits.
         """
         if isinstance(moment, datetime):
             if moment.utcoffset() is None:
@@ -73,6 +79,11 @@ class Context:
                 )
             self.watermark_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
         elif isinstance(moment, int) and not isinstance(moment, bool):
+            if moment not in _INTEGERS:
+                raise UsageError(
+                    f"set_watermark got {moment:#x}, which does not fit into 64 bits",
+                    hint="Give it UTC milliseconds.",
+                )
             self.watermark_ms = moment
         else:
             raise UsageError(f"set_watermark takes a datetime or UTC milliseconds, got {type(moment).__name__}")
@@ -81,10 +92,12 @@ class Context:
         """Record how far a source of the author's own was read; the last value of a name counts.
 
         Raises:
-            UsageError: The name is no text or the value neither whole number nor text.
+            UsageError: The name is no text or the value neither text nor a whole number of 64 bits.
         """
         if not isinstance(name, str) or not name:
             raise UsageError(f"set_offset takes a name as text, got {name!r}")
         if not isinstance(value, int | str) or isinstance(value, bool):
             raise UsageError(f"offset {name} must be a whole number or text, got {type(value).__name__}")
+        if isinstance(value, int) and value not in _INTEGERS:
+            raise UsageError(f"offset {name} is {value:#x}, which does not fit into 64 bits", hint="Give it as text.")
         self.offsets[name] = value

@@ -25,11 +25,12 @@ def open_store(path: Path, *, data_root: Path, create: bool) -> SqliteStore:
     Args:
         path: The file; beside it SQLite keeps PATH-wal and PATH-shm, and the coordinator's lock is PATH-lead.
         data_root: The data folder, which holds the witness.
-        create: Whether to make the store if there is none, and to bring an older schema up to date. Without it
-            nothing is made, and where there is no store the result is an empty one that refuses writes.
+        create: Whether to make the store if there is none. Without it nothing is made, and where there is no store
+            the result is an empty one that refuses writes. An older schema is brought up to date in either case.
 
     Raises:
-        ConflictError: The store was lost or is older than the data, or its schema does not fit.
+        ConflictError: The store was lost or is older than the data; or its schema is newer than this Headgate, or
+            older while a coordinator is alive.
         UnavailableError: It cannot be opened.
     """
     # A later change of the working directory must not lead to another store.
@@ -72,15 +73,19 @@ class SqliteStore(SqliteReads):
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
-        """Open a write transaction: committed and durable at the end of the block, absent if it raises."""
+        """Open a write transaction: committed and durable at the end of the block, absent if the block raises.
+
+        Raises:
+            UnavailableError: It could not be opened; or it is unknown whether the commit took place; or the changes
+                are stored, but the witness could not be written. The message says which.
+        """
         self._refuse_absent()
         if self._connection.in_transaction:
             raise InternalError("a transaction was opened inside another one")
-        with explaining(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-        transaction = SqliteTransaction(self._connection, self._interned, self._store_id)
         try:
             with explaining(self._path):
+                self._connection.execute("BEGIN IMMEDIATE")
+                transaction = SqliteTransaction(self._connection, self._interned, self._store_id)
                 yield transaction
             self._commit()
         except BaseException:

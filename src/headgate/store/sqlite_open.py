@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from headgate.errors import ConflictError, UnavailableError
 from headgate.store.lead import Lead
 from headgate.store.named_sql import migrations, split, statements
 from headgate.store.sqlite_errors import BUSY_TIMEOUT_S, explaining
+from headgate.store.sqlite_reads import SqliteReads
+from headgate.store.witness import disagreement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from headgate.store.witness import Witness
 
 CACHE_KIB = 16_000
+_PAUSE_S = 0.01
 
 
 def lead_of(path: Path) -> Lead:
@@ -114,7 +119,7 @@ def open_file(path: Path, witness: Witness, *, create: bool) -> sqlite3.Connecti
         None if there is no state store and none is to be made.
 
     Raises:
-        ConflictError: It was lost, its schema is newer than this Headgate knows, or older and `create` is off.
+        ConflictError: It was lost, its schema is newer than this Headgate knows, or older while a coordinator is alive.
         UnavailableError: It cannot be opened.
     """
     if not is_there(path):
@@ -156,18 +161,40 @@ def _settle_schema(connection: sqlite3.Connection, path: Path, witness: Witness,
         _use_wal(connection, path)
         _apply(connection, path, witness)
         return True
-    if not create:
-        raise ConflictError(
-            f"state store {path} has schema {number}, this Headgate needs {latest}",
-            hint="The next backfill, resume or retry brings it up to date.",
-        )
-    with lead_of(path).hold("bringing the state store up to date"):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lead_of(path).hold("bringing the state store up to date"))
+        except ConflictError as error:
+            # Who holds the lead may be another process that brings it up to date, and be done by now.
+            if schema_number(connection) == latest:
+                return True
+            raise ConflictError(
+                f"state store {path} has schema {number}, this Headgate needs {latest}, but {error.message}",
+                hint="Wait until it is done, or stop it; then any command brings the state store up to date.",
+            ) from error
         _apply(connection, path, witness)
     return True
 
 
+def _refuse_older(connection: sqlite3.Connection, path: Path, witness: Witness) -> None:
+    (store_id,) = connection.execute(statements()["store_id"]).fetchone()
+    reads = SqliteReads(connection, path)
+    problem = disagreement(witness.read(), reads.journal_head(store_id), reads.journal_hash, witness.data_root)
+    if problem:
+        raise refusal(path, witness, problem)
+
+
 def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here, where another process makes the same store at this moment.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
     if mode != "wal":
         raise UnavailableError(
             f"state store {path}: its file system has no shared memory, which the write-ahead log needs",
@@ -183,6 +210,9 @@ def _apply(connection: sqlite3.Connection, path: Path, witness: Witness) -> None
         if number == 0:
             refuse_lost(path, witness)
         migrate(connection, number)
+        if number > 0:
+            # Before the commit, so that what is refused stays as it was.
+            _refuse_older(connection, path, witness)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from headgate.crashpoints import crash_point
 from headgate.errors import InternalError
+from headgate.model.run import AttemptState
 from headgate.store.journal import canonical, checkpoints_digest, entry_hash
 from headgate.store.named_sql import statements
-from headgate.store.sqlite_rows import array, files_from_text, files_to_text, offsets_to_text, signed
-from headgate.store.store import Published
+from headgate.store.sqlite_rows import array, failure_columns, files_from_text, files_to_text, offsets_to_text, signed
+from headgate.store.store import OVERTAKEN, Published
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Publishing:
         entry = self.journal_head().seq + 1
         verdicts = [self._judge(c, found.get(c.attempt), batch, entry, now_ms) for c in candidates]
         self._write(batch)
-        self._connection.executemany(self._sql["supersede_attempt"], batch.superseded)
+        self._connection.executemany(self._sql["end_attempt"], batch.superseded)
         self._connection.executemany(self._sql["fence_attempt"], batch.fenced)
         if batch.records:
             counts = Counter(verdicts)
@@ -114,11 +115,12 @@ class Publishing:
         if (self._interned.run(c.run), self._interned.dataset(c.dataset), c.key) != (run, dataset, key):
             raise InternalError(f"attempt {c.attempt} is not one of {c.dataset} {c.key} in run {c.run}")
         if head != expects:
-            batch.superseded.append((now_ms, c.attempt))
+            batch.superseded.append((AttemptState.SUPERSEDED.value, now_ms, *failure_columns(OVERTAKEN), c.attempt))
             return Published.SUPERSEDED
         schema = self._interned.schema(c.schema)
         content, hashes = "", []
-        if head is not None and c.content and c.content == head_content and schema == head_schema:
+        same = bool(c.content) and c.content == head_content and schema == head_schema
+        if head is not None and same and not c.renews:
             verdict, version = Published.UNCHANGED, head
         else:
             verdict, version, path = Published.NEW, c.attempt, ""

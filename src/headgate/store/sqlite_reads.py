@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.errors import UsageError
+from headgate.model.run import AttemptState
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_errors import explaining
 from headgate.store.sqlite_rows import array, attempt_of, checkpoint_of, run_of, unsigned, version_of
-from headgate.store.store import HeadState, JournalEntry, Made
+from headgate.store.store import HeadState, JournalEntry, Made, Tried, Uncollected
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from headgate.model.run import Attempt, Run
+    from headgate.model.run import Attempt, Run, RunState
     from headgate.model.version import Checkpoint, Version
     from headgate.store.sqlite_rows import Row
 
@@ -106,9 +107,10 @@ class SqliteReads:
             row = self._row("run", run=fitting[0]) if fitting else None
         return run_of(row) if row else None
 
-    def runs(self, *, limit: int = 100) -> list[Run]:
-        """Return runs, newest first, with `plan` left empty."""
-        return [run_of(row) for row in self._rows("runs", limit=limit)]
+    def runs(self, *, limit: int = 100, states: frozenset[RunState] | None = None) -> list[Run]:
+        """Return runs, newest first, with `plan` left empty; only those in the given states, if given."""
+        wanted = None if states is None else array(states)
+        return [run_of(row) for row in self._rows("runs", limit=limit, states=wanted)]
 
     def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:
         """Return attempts of a run, in order of their numbers."""
@@ -122,13 +124,18 @@ class SqliteReads:
         """Return the last attempt of each task that has not succeeded in a run, in order of their numbers."""
         return [attempt_of(row) for row in self._rows("last_attempts", run=run)]
 
+    def unfinished_attempts(self, run: str) -> Iterator[Tried]:
+        """Yield the newest attempt of each task of a run that was tried and has no checkpoint in it, in no order."""
+        for dataset, key, number, state, attempt in self._rows("unfinished_attempts", run=run):
+            yield Tried(dataset, key, number, AttemptState(state), attempt)
+
     def running_attempts(self) -> list[Attempt]:
         """Return every attempt in state running."""
         return [attempt_of(row) for row in self._rows("running_attempts")]
 
-    def uncollected_attempts(self) -> list[Attempt]:
+    def uncollected_attempts(self) -> list[Uncollected]:
         """Return attempts that do not run and whose staging paths are still recorded."""
-        return [attempt_of(row) for row in self._rows("uncollected_attempts")]
+        return [Uncollected(*row) for row in self._rows("uncollected_attempts")]
 
     def journal_entries(self, *, limit: int | None = None) -> Iterator[JournalEntry]:
         """Yield journal entries, oldest first; the newest `limit` of them if given."""

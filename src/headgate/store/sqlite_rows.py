@@ -75,6 +75,13 @@ def attempt_of(row: Row) -> Attempt:
     return Attempt(*values)
 
 
+def failure_columns(failure: Failure | None) -> tuple[str, str, str, str] | tuple[None, None, None, None]:
+    """Return a failure as the columns of an attempt."""
+    if failure is None:
+        return None, None, None, None
+    return failure.error_class.value, failure.message, failure.hint, failure.traceback
+
+
 def run_of(row: Row) -> Run:
     """Return a run from a row of the statement `run` or `runs`."""
     number, kind, state, *rest = row

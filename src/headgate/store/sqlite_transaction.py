@@ -9,7 +9,7 @@ from headgate.crashpoints import crash_point
 from headgate.errors import InternalError
 from headgate.model.run import AttemptState, RunState
 from headgate.store.sqlite_publishing import Publishing
-from headgate.store.sqlite_rows import array, attempt_of, version_of
+from headgate.store.sqlite_rows import array, attempt_of, failure_columns, version_of
 from headgate.store.store import Command
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headgate.model.version import Version
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+_LIVE = (RunState.RUNNING, RunState.INTERRUPTED)
 
 
 class SqliteTransaction(Publishing):
@@ -43,17 +44,29 @@ class SqliteTransaction(Publishing):
             "run.submitted", author=run.author, run=run.id, reason=run.reason, body=body, now_ms=run.created_ms
         )
 
-    def set_run_state(self, run: str, state: RunState, *, author: str, reason: str, now_ms: int) -> None:
-        """Move a run to a state and journal it."""
+    def set_run_state(
+        self,
+        run: str,
+        state: RunState,
+        *,
+        author: str,
+        reason: str,
+        now_ms: int,
+        expected: frozenset[RunState] | None = None,
+    ) -> bool:
+        """Move a run to a state and journal it, if it is in an expected one; return whether it was."""
         row = self._connection.execute(self._sql["run_number_and_state"], {"run": run}).fetchone()
         if row is None:
             raise InternalError(f"the state store has no run {run}")
         number, before = row
+        if expected is not None and before not in expected:
+            return False
         finished_ms = now_ms if state in _ENDED else None
         self._connection.execute(
             self._sql["set_run_state"], {"state": state.value, "finished_ms": finished_ms, "n": number}
         )
         self.journal(f"run.{state}", author=author, run=run, reason=reason, body={"from": before}, now_ms=now_ms)
+        return True
 
     def start_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Insert the intents of attempts, state running."""
@@ -77,7 +90,7 @@ class SqliteTransaction(Publishing):
         """Move running attempts to an end state other than succeeded; those that do not run stay as they are."""
         self._connection.executemany(
             self._sql["end_attempt"],
-            [(state.value, now_ms, *_failure_columns(failure), attempt) for attempt, state, failure in ended],
+            [(state.value, now_ms, *failure_columns(failure), attempt) for attempt, state, failure in ended],
         )
 
     def fence_attempts(self, *, now_ms: int) -> list[Attempt]:
@@ -90,26 +103,21 @@ class SqliteTransaction(Publishing):
         """Clear the staging paths of ended attempts whose files are collected."""
         self._connection.executemany(self._sql["forget_path"], [(attempt,) for attempt in attempts])
 
-    def take_commands(self) -> list[Command]:
-        """Remove and return the commands that wait for the coordinator, oldest first."""
-        commands = [Command(*row) for row in self._connection.execute(self._sql["commands"])]
-        if commands:
-            self._connection.execute(self._sql["clear_commands"], {"last": commands[-1].id})
-        return commands
+    def add_command(self, run: str, verb: str, *, author: str, reason: str, now_ms: int) -> bool:
+        """Leave a request for the live coordinator; return whether the run is in a state that has use for it."""
+        row = {"at_ms": now_ms, "run": run, "verb": verb, "author": author, "reason": reason, "states": array(_LIVE)}
+        return self._connection.execute(self._sql["add_command"], row).rowcount > 0
 
-    def add_command(self, run: str, verb: str, *, author: str, reason: str, now_ms: int) -> None:
-        """Leave a request for the live coordinator."""
-        row = {"at_ms": now_ms, "run": run, "verb": verb, "author": author, "reason": reason}
-        self._connection.execute(self._sql["add_command"], row)
+    def pending_commands(self) -> list[Command]:
+        """Return the commands that wait for the coordinator, oldest first."""
+        return [Command(*row) for row in self._connection.execute(self._sql["pending_commands"])]
+
+    def settle_commands(self, commands: Sequence[int]) -> None:
+        """Remove commands by their ids. Idempotent."""
+        self._connection.executemany(self._sql["settle_command"], [(command,) for command in commands])
 
     def heads(self, dataset: str, keys: Sequence[str]) -> list[Version | None]:
         """Return the head versions of partitions, in order."""
         rows = self._connection.execute(self._sql["heads_of_keys"], {"dataset": dataset, "keys": array(keys)})
         found = {version.key: version for version in map(version_of, rows)}
         return [found.get(key) for key in keys]
-
-
-def _failure_columns(failure: Failure | None) -> tuple[str, str, str, str] | tuple[None, None, None, None]:
-    if failure is None:
-        return None, None, None, None
-    return failure.error_class.value, failure.message, failure.hint, failure.traceback

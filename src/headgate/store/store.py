@@ -10,19 +10,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from headgate.model.run import ErrorClass, Failure
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from headgate.model.run import Attempt, AttemptState, Failure, Run, RunState
+    from headgate.model.run import Attempt, AttemptState, Run, RunState
     from headgate.model.version import Checkpoint, File, Version
+
+OVERTAKEN = Failure(ErrorClass.PERMANENT, "a newer version was published meanwhile", "Plan again.")
+"""Why a superseded attempt failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """What an attempt offers for publishing. Fields as in `Version` and `Checkpoint`.
 
-    `inputs` are the ids of the pinned versions, the lineage.
+    `inputs` are the ids of the pinned versions, the lineage. `renews` asks for a new version even if the content is
+    that of the head, because the head's files are damaged.
     """
 
     attempt: int
@@ -41,6 +47,7 @@ class Candidate:
     watermark_ms: int | None
     offsets: dict[str, int | str] | None
     started_ms: int
+    renews: bool = False
 
 
 class Published(StrEnum):
@@ -85,6 +92,25 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """The newest attempt of a task without a checkpoint: its number among the tries, where it stands, and its id."""
+
+    dataset: str
+    key: str
+    number: int
+    state: AttemptState
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uncollected:
+    """An attempt that has ended, and the path where it may have staged what nobody needs."""
+
+    attempt: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One entry of the append-only, hash-chained journal."""
 
@@ -116,8 +142,32 @@ class Transaction(Protocol):
         """Insert a run and its journal entry."""
         ...
 
-    def set_run_state(self, run: str, state: RunState, *, author: str, reason: str, now_ms: int) -> None:
-        """Move a run to a state and journal it; end states set `finished_ms`, others clear it."""
+    def set_run_state(
+        self,
+        run: str,
+        state: RunState,
+        *,
+        author: str,
+        reason: str,
+        now_ms: int,
+        expected: frozenset[RunState] | None = None,
+    ) -> bool:
+        """Move a run to a state and journal it; end states set `finished_ms`, others clear it.
+
+        Args:
+            run: Its id.
+            state: Where to.
+            author: Who does it.
+            reason: Why.
+            now_ms: UTC milliseconds.
+            expected: States that it may be in; any, if None.
+
+        Returns:
+            Whether it was in an expected state; if not, nothing was changed or journaled.
+
+        Raises:
+            InternalError: There is no such run.
+        """
         ...
 
     def start_attempts(self, attempts: Sequence[Attempt]) -> None:
@@ -131,9 +181,9 @@ class Transaction(Protocol):
         """Check fencing tokens and old heads, move heads, and record what was made.
 
         Post: for NEW and UNCHANGED the attempt is succeeded and has a checkpoint; its staging path is forgotten for
-        NEW and stays to be collected for UNCHANGED. For SUPERSEDED the attempt is superseded, for FENCED one that was
-        lost is fenced, and nothing else changed. One journal entry for the call, if anything was published. Two
-        candidates of one call never share a partition.
+        NEW and stays to be collected for UNCHANGED. For SUPERSEDED the attempt is superseded, with the failure
+        `OVERTAKEN`; for FENCED one that was lost is fenced; and nothing else changed. One journal entry for the call,
+        if anything was published. Two candidates of one call never share a partition.
 
         Returns:
             One verdict for each candidate, in order.
@@ -164,12 +214,20 @@ class Transaction(Protocol):
         """Append an entry to the journal."""
         ...
 
-    def take_commands(self) -> list[Command]:
-        """Remove and return the commands that wait for the coordinator, oldest first."""
+    def add_command(self, run: str, verb: str, *, author: str, reason: str, now_ms: int) -> bool:
+        """Leave a request for the live coordinator.
+
+        Returns:
+            Whether it was left: not when the run is, at this moment, neither running nor interrupted.
+        """
         ...
 
-    def add_command(self, run: str, verb: str, *, author: str, reason: str, now_ms: int) -> None:
-        """Leave a request for the live coordinator."""
+    def pending_commands(self) -> list[Command]:
+        """Return the commands that wait for the coordinator, oldest first; they stay until they are settled."""
+        ...
+
+    def settle_commands(self, commands: Sequence[int]) -> None:
+        """Remove commands by their ids. Idempotent."""
         ...
 
     def heads(self, dataset: str, keys: Sequence[str]) -> list[Version | None]:
@@ -184,10 +242,12 @@ class Store(Protocol):
     """
 
     def transaction(self) -> AbstractContextManager[Transaction]:
-        """Open a write transaction: committed and durable at the end of the block, absent if it raises.
+        """Open a write transaction: committed and durable at the end of the block, absent if the block raises.
 
         Raises:
-            UnavailableError: It could not be opened or its outcome is unknown; the caller must reload.
+            UnavailableError: It could not be opened, so nothing changed; or the commit failed, and whether it took
+                place is unknown; or the changes are stored, but not noted beside the data. The message says which.
+                After the last two the caller must reload.
         """
         ...
 
@@ -235,8 +295,13 @@ class Store(Protocol):
         """
         ...
 
-    def runs(self, *, limit: int = 100) -> list[Run]:
-        """Return runs, newest first, with `plan` left empty: plans can be long, `run` has them."""
+    def runs(self, *, limit: int = 100, states: frozenset[RunState] | None = None) -> list[Run]:
+        """Return runs, newest first, with `plan` left empty: plans can be long, `run` has them.
+
+        Args:
+            limit: How many at most.
+            states: Only runs in one of these states; in any, if None.
+        """
         ...
 
     def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:
@@ -254,14 +319,21 @@ class Store(Protocol):
         """
         ...
 
+    def unfinished_attempts(self, run: str) -> Iterator[Tried]:
+        """Yield the newest attempt of each task of a run that was tried and has no checkpoint in it, in no order.
+
+        Attempts that a worker gave back unstarted do not count.
+        """
+        ...
+
     def running_attempts(self) -> list[Attempt]:
         """Return every attempt in state running."""
         ...
 
-    def uncollected_attempts(self) -> list[Attempt]:
+    def uncollected_attempts(self) -> list[Uncollected]:
         """Return attempts that do not run and whose staging paths are still recorded: what is there is garbage.
 
-        Succeeded ones are among them when the content had not changed.
+        In order of their ids. Succeeded ones are among them when the content had not changed.
         """
         ...
 

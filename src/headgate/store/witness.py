@@ -101,7 +101,7 @@ class Witness:
             os.pwrite(self._fd, _encoded(mark), 0)
         except OSError as error:
             raise UnavailableError(
-                f"{self.path} cannot be written: {error}; what it should record is safe in the state store"
+                f"{self.path} cannot be written: {error}; the changes that it should record are stored"
             ) from error
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Small tables that this process has just written or read, so that who reads them next need not decode them again.
 
-A data file never changes, and a source's file is pinned by its hash, so path and hash name the content for good.
+A data file never changes, and a source's file is kept only if its bytes had the hash that it was pinned with, so path
+and hash name the content for good.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LIMIT_BYTES = 64 * 1024 * 1024
+
+SMALL_BYTES = 8 * 1024 * 1024
+"""Tables of up to this size are written and read whole."""
 
 
 class RecentTables:
@@ -29,7 +33,7 @@ class RecentTables:
         self._lock = threading.Lock()
 
     def keep(self, path: str, digest: str, table: pa.Table) -> None:
-        """Keep the table that a file with this path and hash holds."""
+        """Keep the table that a file with this path and hash is known to hold."""
         # Not `nbytes`, which is slow because it looks into every slice.
         size = table.get_total_buffer_size()
         if size > self._limit_bytes // 4:

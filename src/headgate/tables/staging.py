@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from headgate.crashpoints import crash_point
 from headgate.errors import UnavailableError, UsageError
 from headgate.tables.checksum import ContentChecksum
-from headgate.tables.recent import recent
+from headgate.tables.recent import SMALL_BYTES, recent
 from headgate.tables.schema import schema_text, stored_schema
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-SMALL_BYTES = 8 * 1024 * 1024
 GROUP_ROWS = 1_048_576
 GROUP_BYTES = 128 * 1024 * 1024
 

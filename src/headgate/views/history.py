@@ -20,7 +20,7 @@ class HistoryEntry:
         version: What the head showed from then on.
         previous: What it had shown before; None for nothing.
         is_new: Whether this attempt made the version; otherwise the content had not changed.
-        is_head: Whether the version is the head now.
+        is_head: Whether the head rests on this checkpoint: the newest one of its version.
         attempt: Number of the attempt.
         run: Run id; empty for a source's.
         code: Fingerprint of the code.
@@ -65,6 +65,9 @@ def history(store: Store, dataset: str, key: str | None, *, limit: int) -> tuple
     entries = []
     for checkpoint in checkpoints:
         version = store.version(checkpoint.version)
+        is_head = heads.get(checkpoint.key) == checkpoint.version
+        if is_head:
+            del heads[checkpoint.key]
         entries.append(
             HistoryEntry(
                 dataset=dataset,
@@ -72,7 +75,7 @@ def history(store: Store, dataset: str, key: str | None, *, limit: int) -> tuple
                 version=checkpoint.version,
                 previous=checkpoint.previous,
                 is_new=checkpoint.version == checkpoint.attempt,
-                is_head=heads.get(checkpoint.key) == checkpoint.version,
+                is_head=is_head,
                 attempt=checkpoint.attempt,
                 run=checkpoint.run,
                 code=checkpoint.code,

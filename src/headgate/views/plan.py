@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from headgate.model.reason import Why
 from headgate.planning.codec import plan_hash, plan_to_json
+from headgate.planning.planner import lacking
 from headgate.views.ranges import KeyRange, key_ranges
+from headgate.views.task import mask_of
 
 if TYPE_CHECKING:
     from headgate.model.plan import Plan, Problem
@@ -52,6 +54,7 @@ class PlanView:
         considered: Partitions that the request covers.
         partitions: Partitions to build.
         blocked: Those of them that cannot be built as things are.
+        lacking: Those of the blocked that lack an input themselves; the others depend on them.
         datasets: In order of building.
         problems: What blocked partitions lack; not all of them if they are many.
     """
@@ -60,6 +63,7 @@ class PlanView:
     considered: int
     partitions: int
     blocked: int
+    lacking: int
     datasets: tuple[PlannedPart, ...]
     problems: tuple[Problem, ...]
 
@@ -82,4 +86,10 @@ def plan_view(plan: Plan, snapshot: Snapshot, *, with_keys: bool = False) -> Pla
             reasons.append(PlannedReason(why.name.lower(), Why(why).text, count, key_ranges(grid, indices), keys))
         parts.append(PlannedPart(part.name, len(part.indices), int(part.blocked.sum()), tuple(reasons)))
     name = plan_hash(plan_to_json(plan))
-    return PlanView(name, plan.considered, plan.size, plan.blocked, tuple(parts), plan.problems)
+    lack = _lacking(plan, snapshot) if plan.blocked else 0
+    return PlanView(name, plan.considered, plan.size, plan.blocked, lack, tuple(parts), plan.problems)
+
+
+def _lacking(plan: Plan, snapshot: Snapshot) -> int:
+    planned = {part.name: mask_of(snapshot, part) for part in plan.datasets}
+    return sum(int(lacking(snapshot, part.name, part.indices, planned)[0].sum()) for part in plan.datasets)

@@ -15,13 +15,14 @@ import pyarrow as pa
 from headgate.errors import HeadgateError, UnavailableError, UsageError
 from headgate.model.names import shown
 from headgate.tables import layout
+from headgate.tables.verify import verify_file
 from headgate.views.names import known_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from headgate.model.version import Version
+    from headgate.model.version import File, Version
     from headgate.store.store import Store
 
 BATCH_ROWS = 4096
@@ -34,7 +35,21 @@ _NESTED = {"list", "array", "struct", "map", "union"}
 _EXACT_DIGITS = 15
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_TABLE = re.compile(r"Catalog Error: Table with name (.+) does not exist!")
+_CHECK = "Run `headgate check --state`: it reads every data file."
 _LISTING = {"show", "information_schema", "duckdb_views", "duckdb_tables", "duckdb_columns"}
+
+
+# How DuckDB begins when the file may be to blame; some of what it finds in Parquet has no such beginning at all.
+_OF_FILES = ("IO Error", "Invalid Input Error", "Invalid Error")
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """A data file that a query can read, and the partition that it belongs to."""
+
+    partition: str
+    path: Path
+    file: File
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +76,26 @@ def query(store: Store, data_root: Path, sql: str) -> Answer:
 
     Raises:
         UsageError: It is not one reading statement, is wrong, or names what there is not.
-        UnavailableError: A data file cannot be read.
+        UnavailableError: A data file is missing, damaged or cannot be read.
     """
     _check(sql)
+    used: list[_Used] = []
     connection = duckdb.connect()
     try:
-        _prepare(connection, store, data_root, sql)
+        _prepare(connection, store, data_root, sql, used)
         relation = connection.sql(sql)
     except duckdb.CatalogException as error:
         raise _missing(str(error), store) from None
     except duckdb.Error as error:
-        raise _explained(str(error)) from None
+        raise _explained(str(error), used) from None
     columns = _unique(relation.columns)
     transports = [_transport(kind) for kind in relation.types]
     picked = ", ".join(f'{cast.format(f"#{n}")} AS "c{n}"' for n, (cast, _) in enumerate(transports, start=1))
     try:
         reader = pa.RecordBatchReader.from_stream(relation.project(picked))
     except duckdb.Error as error:
-        raise _failed(error) from None
-    return Answer(columns, _rows(connection, reader, [decode for _, decode in transports]))
+        raise _failed(error, used) from None
+    return Answer(columns, _rows(connection, reader, [decode for _, decode in transports], used))
 
 
 def _check(sql: str) -> None:
@@ -100,30 +116,54 @@ def _check(sql: str) -> None:
         )
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, store: Store, data_root: Path, sql: str) -> None:
-    """Make the views that a query can mean, and lock everything else away."""
+def _prepare(connection: duckdb.DuckDBPyConnection, store: Store, data_root: Path, sql: str, used: list[_Used]) -> None:
+    """Make the views that a query can mean, and lock everything else away; add the files that it can read."""
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET python_enable_replacements = false")
-    readable: list[str] = []
     words = {word.casefold() for word in _WORD.findall(sql)}
     for name in store.datasets():
         if name.casefold() not in words and not words & _LISTING:
             continue
         versions = [version for version in store.heads(name) if _is_readable(version)]
         versions.sort(key=lambda version: version.key)
-        files = [str(layout.resolve(data_root, file.path)) for version in versions for file in version.files]
+        files = [
+            _Used(f"{name}/{version.key}", layout.resolve(data_root, file.path), file)
+            for version in versions
+            for file in version.files
+        ]
+        used += files
         if files:
+            for item in files:
+                _require(item)
             # Looking into every file for its columns takes longer than most queries.
             differ = len({version.schema for version in versions}) > 1
-            connection.read_parquet(files, union_by_name=differ, hive_partitioning=False).create_view(name)
-            readable += files
-    connection.execute("SET allowed_paths = ?", [readable])
+            connection.read_parquet(
+                [str(item.path) for item in files], union_by_name=differ, hive_partitioning=False
+            ).create_view(name)
+    connection.execute("SET allowed_paths = ?", [[str(item.path) for item in used]])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
 
+def _require(item: _Used) -> None:
+    """Raise if a file is not there with the size that it had when it was published."""
+    try:
+        size = item.path.stat().st_size
+    except OSError as error:
+        raise _damaged(item, f"{item.path} cannot be read: {error.strerror}") from None
+    if size != item.file.bytes:
+        raise _damaged(item, f"{item.path} has {size} bytes instead of {item.file.bytes}")
+
+
+def _damaged(item: _Used, what: str) -> UnavailableError:
+    return UnavailableError(f"the data of {item.partition} is damaged: {what}", hint=_CHECK)
+
+
 def _rows(
-    connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, decoders: list[Callable[[Any], object]]
+    connection: duckdb.DuckDBPyConnection,
+    reader: pa.RecordBatchReader,
+    decoders: list[Callable[[Any], object]],
+    used: Sequence[_Used],
 ) -> Iterator[tuple[object, ...]]:
     try:
         for batch in reader:
@@ -131,7 +171,7 @@ def _rows(
             yield from zip(*columns, strict=True)
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         # What DuckDB finds out while rows come is an OSError on this way.
-        raise _failed(error) from None
+        raise _failed(error, used) from None
     finally:
         reader.close()
         connection.close()
@@ -147,19 +187,29 @@ def _missing(text: str, store: Store) -> UsageError:
     found = _NO_TABLE.match(text)
     if found is None:
         return UsageError(text)
+    heads_of = {name.casefold(): name for name in store.datasets()}
+    same = heads_of.get(found[1].casefold())
+    heads = list(islice(store.heads(same), 1)) if same else []
+    if same and heads and not heads[0].files:
+        return UsageError(f"{same} has no files to query: what it does lies elsewhere")
     published = [name for name in store.datasets() if any(map(_is_readable, islice(store.heads(name), 1)))]
     hint = known_names(found[1], published) or "Nothing is published yet: run `headgate backfill`."
     return UsageError(f"nothing is published under the name {shown(found[1])}", hint=hint)
 
 
-def _failed(error: Exception) -> HeadgateError:
+def _failed(error: Exception, used: Sequence[_Used]) -> HeadgateError:
     """Return the error for a query that failed on its way; the rest of the text speaks of SQL around the user's."""
-    return _explained(str(error).partition("\n")[0])
+    return _explained(str(error).partition("\n")[0], used)
 
 
-def _explained(text: str) -> HeadgateError:
+def _explained(text: str, used: Sequence[_Used] = ()) -> HeadgateError:
+    if text.startswith(_OF_FILES) or " Error: " not in text:
+        for item in used:
+            # A query that fails so may also be wrong by itself: the hash decides.
+            for what in verify_file(item.path, item.file, content=""):
+                return _damaged(item, what)
     if text.startswith(("IO Error", "Out of Memory", "No space")):
-        return UnavailableError(text, hint="`headgate check --state` looks whether all data files are there.")
+        return UnavailableError(text, hint=_CHECK)
     return UsageError(text)
 
 

@@ -114,8 +114,7 @@ def run_status(store: Store, run: Run) -> RunStatus:
     for attempt in store.last_attempts(run.id):
         if attempt.state is AttemptState.RUNNING and state is RunState.RUNNING:
             running[attempt.dataset] += 1
-        # A lost attempt is tried again, unless the run has given up.
-        elif attempt.state in _FAILED or (attempt.state is AttemptState.LOST and state is RunState.FAILED):
+        elif has_failed(attempt.state, state):
             failures.append(failure_line(attempt))
     failed = Counter(failure.dataset for failure in failures)
     totals = _totals(run)
@@ -145,6 +144,11 @@ def _line(store: Store, run: Run, leader: str | None) -> RunLine:
 
 def _as_line(run: Run, state: RunState, done: int, total: int) -> RunLine:
     return RunLine(run.id, state, run.kind, run.reason, run.author, run.created_ms, run.finished_ms, done, total)
+
+
+def has_failed(attempt: AttemptState, run: RunState) -> bool:
+    """Return whether a task whose last attempt ended so has failed: a lost one is tried again, until the run gives up."""
+    return attempt in _FAILED or (attempt is AttemptState.LOST and run is RunState.FAILED)
 
 
 def state_now(run: Run, leader: str | None) -> RunState:

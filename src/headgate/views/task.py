@@ -10,7 +10,7 @@ import numpy as np
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState
 from headgate.planning.codec import plan_from_json
-from headgate.views.status import FailureLine, failure_line, state_now
+from headgate.views.status import FailureLine, failure_line, has_failed, state_now
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from headgate.store.store import Store
 
 RUNS_LOOKED_AT = 100
-
-_HALTED = frozenset({AttemptState.FAILED, AttemptState.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ class _InRun:
             return replace(task, state="succeeded" if made_new else "unchanged", failure=None)
         if self._state is RunState.SUCCEEDED:
             return replace(task, state="skipped", failure=None)
-        if last is not None and last.state in _HALTED:
+        if last is not None and has_failed(last.state, self._state):
             return replace(task, state="failed")
         if last is not None and last.state is AttemptState.RUNNING and self._state is RunState.RUNNING:
             return replace(task, state="running")
@@ -144,6 +142,6 @@ class _InRun:
                 key = self._snapshot.grids[entry.dataset].key(at)
                 if (entry.dataset, key) not in found and self._made_new(entry.dataset, key) is None:
                     attempts = self._attempts(entry.dataset, key)
-                    failed = bool(attempts) and attempts[-1].state in _HALTED
+                    failed = bool(attempts) and has_failed(attempts[-1].state, self._state)
                     found[entry.dataset, key] = Upstream(entry.dataset, key, failed)
         return tuple(found.values())

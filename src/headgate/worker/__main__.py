@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import faulthandler
 import io
+import logging
 import socket
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ def main() -> NoReturn:
     options = parser.parse_args()
 
     faulthandler.enable()
+    _log_to_stderr()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # The log must hold what was printed before a kill.
     with contextlib.suppress(OSError):
@@ -42,6 +44,14 @@ def main() -> NoReturn:
     from headgate.worker.loop import SyncWorker
 
     SyncWorker(channel, run_attempt, options.beat_s).serve()
+
+
+def _log_to_stderr() -> None:
+    """Write what functions log, which the executor keeps in a file, with the partition it is about."""
+    handler = logging.StreamHandler()
+    template = "%(asctime)s %(levelname)s %(name)s %(partition)s: %(message)s"
+    handler.setFormatter(logging.Formatter(template, defaults={"partition": "-"}))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 if __name__ == "__main__":

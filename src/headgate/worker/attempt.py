@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headgate.errors import UnavailableError, UsageError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable
     from concurrent.futures import Future
+    from types import ModuleType
 
     from headgate.tables.staging import StagedTable
     from headgate.worker.messages import Order
@@ -38,7 +40,8 @@ class _Entry:
     wants_context: bool
 
 
-_entries: dict[str, _Entry] = {}
+_entries: dict[tuple[str, str], _Entry] = {}
+"""By the name and the code of the function: a process that runs attempts itself may see it edited."""
 
 
 def run_attempt(order: Order) -> Staged | Failed:
@@ -46,7 +49,7 @@ def run_attempt(order: Order) -> Staged | Failed:
     inputs: OpenInputs | None = None
     started_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
     try:
-        entry = _entries.get(order.entry) or _resolve(order.entry)
+        entry = _entries.get((order.entry, order.code)) or _resolve(order)
         arguments: dict[str, Any] = {}
         if order.inputs:
             inputs = OpenInputs(order.inputs, order.stage)
@@ -75,7 +78,7 @@ async def run_attempt_async(order: Order) -> Staged | Failed:
     inputs: OpenInputs | None = None
     started_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
     try:
-        entry = _entries.get(order.entry) or _resolve(order.entry)
+        entry = _entries.get((order.entry, order.code)) or _resolve(order)
         arguments: dict[str, Any] = {}
         if order.inputs:
             inputs = OpenInputs(order.inputs, order.stage)
@@ -157,23 +160,43 @@ class _Pulled:
             self._pending.cancel()
 
 
-def _resolve(name: str) -> _Entry:
+def _resolve(order: Order) -> _Entry:
     """Return the function behind ``module:function`` and what its parameters are annotated as.
 
     Raises:
-        UsageError: There is no such function, or a parameter is annotated as something that no input can be.
+        UsageError: There is no such function, its code is not what the run was started with, or a parameter is
+            annotated as something that no input can be.
     """
-    module_name, _, function_name = name.partition(":")
+    module_name, _, function_name = order.entry.partition(":")
     module = sys.modules.get(module_name) or import_module(module_name)
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UsageError(f"module {module_name} has no function {function_name}", hint="Plan again.")
+    if order.code:
+        _check_code(order, module)
     inner = unwrapped(function)
     names = inspect.signature(inner).parameters
     kinds = {parameter: kind_of(inner, parameter) for parameter in names if parameter != CONTEXT_PARAMETER}
     entry = _Entry(function, kinds, CONTEXT_PARAMETER in names)
-    _entries[name] = entry
+    _entries[order.entry, order.code] = entry
     return entry
+
+
+def _check_code(order: Order, module: ModuleType) -> None:
+    """Refuse code that was edited after the run began: the checkpoint would name what did not run.
+
+    Raises:
+        UsageError: It was.
+    """
+    from headgate.project.fingerprint import CodeReader
+
+    module_name, _, function_name = order.entry.partition(":")
+    root = Path(module.__file__ or "").parents[module_name.count(".") + hasattr(module, "__path__")]
+    if CodeReader(root).fingerprint(module_name, function_name, order.declared_version) != order.code:
+        raise UsageError(
+            f"the code of {order.dataset} changed after this session of the run began",
+            hint=f"headgate retry {order.run} builds what is left with the new code.",
+        )
 
 
 def _add_context(order: Order, entry: _Entry, arguments: dict[str, Any]) -> Context | None:
@@ -185,8 +208,6 @@ def _add_context(order: Order, entry: _Entry, arguments: dict[str, Any]) -> Cont
 
 
 def _stage(order: Order, value: object) -> StagedTable:
-    from pathlib import Path
-
     from headgate.tables.staging import stage
     from headgate.worker.results import open_result
 

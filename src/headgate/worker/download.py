@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import msgspec
 from headgate.model.run import ErrorClass
 from headgate.project.landing import version_named
 from headgate.worker.failures import AttemptError, text_of
+from headgate.worker.pinned import changed, check_digest, check_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,9 +39,10 @@ def download(file: FilePin, target: Path) -> FilePin:
     # The scheme is http or https: the caller looked.
     try:
         with urllib.request.urlopen(file.path, timeout=SILENCE_S) as response, target.open("xb") as sink:  # noqa: S310
-            size = 0
+            size, digest = 0, hashlib.sha256()
             while chunk := response.read(CHUNK_BYTES):
                 size += sink.write(chunk)
+                digest.update(chunk)
             headers = response.headers
     except urllib.error.HTTPError as error:
         error.close()
@@ -55,16 +58,8 @@ def download(file: FilePin, target: Path) -> FilePin:
         raise AttemptError(ErrorClass.TRANSIENT, f"{file.path} broke off after {size} of {promised} bytes")
     tag = version_named(headers)
     known = file.hash.removeprefix("etag:") if file.hash.startswith("etag:") else ""
-    if known and tag and tag != known:
-        raise AttemptError(
-            ErrorClass.DATA,
-            f"{file.path} changed since the plan: its tag is {tag} instead of {known}",
-            hint="Plan again: the new file will be seen as a new version.",
-        )
-    if 0 <= file.bytes != size:
-        raise AttemptError(
-            ErrorClass.DATA,
-            f"{file.path} changed since the plan: {size} bytes instead of {file.bytes}",
-            hint="Plan again: the new file will be seen as a new version.",
-        )
+    if known and tag != known:
+        raise changed(f"{file.path} changed since the plan: its tag is {tag or 'gone'} instead of {known}")
+    check_size(file, size)
+    check_digest(file, digest.hexdigest())
     return msgspec.structs.replace(file, path=str(target), bytes=size)

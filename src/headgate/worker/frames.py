@@ -1,6 +1,7 @@
 """Input files as frames of each library; several files are one table, in the order of their keys.
 
 Small Parquet files are read by pyarrow and kept for who reads them next, large ones by the library that was asked for.
+What is read whole and is not Headgate's own is hashed first: a kept table is what its pin says.
 CSV and JSON lines are always read by Polars, so that types do not depend on the annotation: inferred over whole files
 (`csv-text`: not at all), never dates, empty fields null. Files may differ in columns:
 what one lacks is null; numbers widen, and what fits nothing else becomes text.
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headgate.model.run import ErrorClass
-from headgate.tables.recent import recent
+from headgate.tables.recent import SMALL_BYTES, recent
 from headgate.worker.failures import AttemptError, text_of
+from headgate.worker.pinned import check_digest, is_hashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
     from headgate.worker.messages import FilePin
 
 _GZIP_MAGIC = b"\x1f\x8b"
-
-
-SMALL_BYTES = 8 * 1024 * 1024
-"""Parquet of up to this size together is read whole, or not at all if it is among the recent tables."""
 
 
 def polars_lazy(files: InputFiles) -> pl.LazyFrame:
@@ -79,7 +77,7 @@ def arrow(files: InputFiles) -> pa.Table:
         return table
     import pyarrow as pa
 
-    tables = [_read_parquet(file) for file in files.files]
+    tables = [_read_parquet(file, immutable=files.immutable) for file in files.files]
     with _reading(f"{files.dataset}: its files together", files.format):
         return pa.concat_tables(tables, promote_options="permissive")
 
@@ -104,13 +102,18 @@ def pandas(files: InputFiles) -> pd.DataFrame:
     return frame
 
 
+def is_small(files: InputFiles) -> bool:
+    """Return whether Parquet files are read whole: those of up to `SMALL_BYTES` together."""
+    return sum(file.bytes for file in files.files) <= SMALL_BYTES and all(file.bytes >= 0 for file in files.files)
+
+
 def _small(files: InputFiles) -> pa.Table | None:
     """Return the rows of small Parquet files with one schema; None for large files or different schemas."""
-    if sum(file.bytes for file in files.files) > SMALL_BYTES or any(file.bytes < 0 for file in files.files):
+    if not is_small(files):
         return None
     import pyarrow as pa
 
-    tables = [_read_parquet(file) for file in files.files]
+    tables = [_read_parquet(file, immutable=files.immutable) for file in files.files]
     if len(tables) == 1:
         return tables[0]
     if any(not table.schema.equals(tables[0].schema) for table in tables):
@@ -118,15 +121,22 @@ def _small(files: InputFiles) -> pa.Table | None:
     return pa.concat_tables(tables)
 
 
-def _read_parquet(file: FilePin) -> pa.Table:
-    found = recent.find(file.path, file.hash) if file.hash else None
+def _read_parquet(file: FilePin, *, immutable: bool) -> pa.Table:
+    found = recent.find(file.path, file.hash)
     if found is not None:
         return found
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _reading(file.path, "parquet"), pq.ParquetFile(file.path) as opened:
-        table = opened.read(use_threads=False)
-    recent.keep(file.path, file.hash, table)
+    source: str | pa.BufferReader = file.path
+    is_proven = immutable
+    with _reading(file.path, "parquet"):
+        if not immutable and file.bytes <= SMALL_BYTES:
+            source, is_proven = pa.BufferReader(_read_bytes(file)), is_hashed(file)
+        with pq.ParquetFile(source) as opened:
+            table = opened.read(use_threads=False)
+    if is_proven:
+        recent.keep(file.path, file.hash, table)
     return table
 
 
@@ -156,8 +166,7 @@ def _read_text(file: FilePin, format_name: str) -> pl.DataFrame:
     import polars as pl
 
     with _reading(file.path, format_name):
-        data = Path(file.path).read_bytes()
-        _check_hash(file, data)
+        data = _read_bytes(file)
         if data.startswith(_GZIP_MAGIC):
             data = gzip.decompress(data)
         if format_name == "csv-text":
@@ -167,14 +176,10 @@ def _read_text(file: FilePin, format_name: str) -> pl.DataFrame:
         return pl.read_ndjson(data, infer_schema_length=None)
 
 
-def _check_hash(file: FilePin, data: bytes) -> None:
-    algorithm, _, digest = file.hash.partition(":")
-    if algorithm == "sha256" and hashlib.sha256(data).hexdigest() != digest:
-        raise AttemptError(
-            ErrorClass.DATA,
-            f"{file.path} changed since the plan: its content is another one",
-            hint="Plan again: the new file will be seen as a new version.",
-        )
+def _read_bytes(file: FilePin) -> bytes:
+    data = Path(file.path).read_bytes()
+    check_digest(file, hashlib.sha256(data).hexdigest())
+    return data
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What a function gets for its parameters: its pinned input files, as what it annotates.
 
 Light: libraries are imported in `frames` when a parameter asks for them. Files must be what was pinned: their sizes
-are compared before the call, their times around it, and text files also by hash, because they are read at once.
+are compared before the call, their times around it. Those of sources are hashed too: by who reads them whole, and
+here where a function or a library reads them later.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headgate.model.run import ErrorClass
 from headgate.project.functions import InputKind
 from headgate.tables.layout import downloads_of, remove_downloads
-from headgate.worker.failures import AttemptError
+from headgate.worker.pinned import changed, check_content, check_size, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from headgate.worker.messages import FilePin, InputPin
-
-_PLAN_AGAIN = "Plan again: the new file will be seen as a new version."
+    from headgate.worker.pinned import FileState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,14 @@ class InputFiles:
         keys: Its pinned partitions, in order, also those without files.
         format: ``parquet``, ``csv``, ``csv-text`` or ``jsonl``.
         files: The files in the order of the keys, with sizes and hashes.
+        immutable: Whether they are Headgate's own, which never change.
     """
 
     dataset: str
     keys: tuple[str, ...]
     format: str
     files: tuple[FilePin, ...]
+    immutable: bool = False
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -105,7 +106,7 @@ class OpenInputs:
     def __init__(self, pins: Iterable[InputPin], stage: str) -> None:
         self._pins = pins
         self._stage = stage
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, tuple[FileState, bool]] = {}
         self._downloads = 0
 
     def arguments(self, kinds: dict[str, InputKind]) -> dict[str, object]:
@@ -122,9 +123,9 @@ class OpenInputs:
         Raises:
             AttemptError: One did.
         """
-        for path, before in self._seen.items():
-            if _stat(path) != before:
-                raise AttemptError(ErrorClass.DATA, f"{path} changed while it was read", hint=_PLAN_AGAIN)
+        for path, (before, immutable) in self._seen.items():
+            if look(path, immutable=immutable) != before:
+                raise changed(f"{path} changed while it was read")
 
     def close(self) -> None:
         """Remove what was downloaded."""
@@ -134,17 +135,25 @@ class OpenInputs:
     def _argument(self, pin: InputPin, kind: InputKind) -> object:
         if not pin.files:
             return None
-        files = tuple(self._local(file) for file in pin.files)
-        for file in files:
-            size, changed_ns = _stat(file.path)
-            if file.bytes >= 0 and size != file.bytes:
-                raise AttemptError(
-                    ErrorClass.DATA,
-                    f"{file.path} changed since the plan: {size} bytes instead of {file.bytes}",
-                    hint=_PLAN_AGAIN,
-                )
-            self._seen[file.path] = (size, changed_ns)
-        return InputFiles(pin.dataset, tuple(pin.keys), pin.format, files).as_kind(kind)
+        files = InputFiles(
+            pin.dataset, tuple(pin.keys), pin.format, tuple(self._local(file) for file in pin.files), pin.immutable
+        )
+        is_read_later = not pin.immutable and not self._is_read_at_once(files, kind)
+        for file in files.files:
+            state = look(file.path, immutable=pin.immutable)
+            check_size(file, state.size)
+            self._seen[file.path] = (state, pin.immutable)
+            if is_read_later:
+                check_content(file, state)
+        return files.as_kind(kind)
+
+    def _is_read_at_once(self, files: InputFiles, kind: InputKind) -> bool:
+        """Return whether all bytes are read, and hashed there, before the function gets anything."""
+        if kind is InputKind.FILES:
+            return False
+        from headgate.worker.frames import is_small
+
+        return files.format != "parquet" or is_small(files)
 
     def _local(self, file: FilePin) -> FilePin:
         if not file.path.lower().startswith(("http://", "https://")):
@@ -155,13 +164,3 @@ class OpenInputs:
         folder.mkdir(exist_ok=True)
         self._downloads += 1
         return download(file, folder / str(self._downloads))
-
-
-def _stat(path: str) -> tuple[int, int]:
-    try:
-        status = Path(path).stat()
-    except OSError as error:
-        raise AttemptError(
-            ErrorClass.DATA, f"{path} cannot be read: {error.strerror}", hint="Bring it back, or plan again."
-        ) from error
-    return status.st_size, status.st_mtime_ns

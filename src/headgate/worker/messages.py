@@ -35,7 +35,8 @@ class FilePin(Struct, frozen=True):
 class InputPin(Struct, frozen=True):
     """One input of an attempt, pinned: the parameter it fills, the dataset, the encoding and the files.
 
-    `keys` are the pinned partitions in order, also those without files.
+    `keys` are the pinned partitions in order, also those without files. `immutable` says that the files are
+    Headgate's own, which never change.
     """
 
     parameter: str
@@ -43,6 +44,7 @@ class InputPin(Struct, frozen=True):
     format: str
     keys: list[str]
     files: list[FilePin]
+    immutable: bool = False
 
 
 class Order(Struct, frozen=True):
@@ -61,6 +63,8 @@ class Order(Struct, frozen=True):
         parameters: What the project declares for its functions.
         is_async: Whether it belongs into the I/O worker.
         timeout_ms: Time limit; None for none.
+        code: Fingerprint that the function must have; empty for any.
+        declared_version: What the author's `version=` adds to it.
     """
 
     attempt: int
@@ -75,6 +79,8 @@ class Order(Struct, frozen=True):
     parameters: dict[str, str | int | float | bool]
     is_async: bool
     timeout_ms: int | None
+    code: str = ""
+    declared_version: str | None = None
 
 
 class StagedFile(Struct, frozen=True):

@@ -65,8 +65,10 @@ def _reader(value: Any, did: str) -> pa.RecordBatchReader:
         value = value.collect()
     elif library == "pandas" and type(value).__name__ == "DataFrame":
         value = _from_pandas(value)
-    if not hasattr(value, "__arrow_c_stream__"):
+    if isinstance(value, type) or not hasattr(value, "__arrow_c_stream__"):
         raise UsageError(f"{did} {type(value).__name__}; {_WANTED}")
+    if library == "polars":
+        _refuse_objects(value, did)
     try:
         return pa.RecordBatchReader.from_stream(value)
     except pa.ArrowInvalid as error:
@@ -74,6 +76,17 @@ def _reader(value: Any, did: str) -> pa.RecordBatchReader:
             raise
         # A column or series has the interface too, but is no table.
         raise UsageError(f"{did} {type(value).__name__}, which is no table; {_WANTED}") from None
+
+
+def _refuse_objects(frame: Any, did: str) -> None:
+    # Polars exports a column of Python objects as their addresses in memory.
+    for name, kind in getattr(frame, "schema", {}).items():
+        if "Object" in repr(kind):
+            raise AttemptError(
+                ErrorClass.DATA,
+                f"{did} a table whose column {name} holds Python objects",
+                hint="Convert the column to a type that can be stored.",
+            )
 
 
 def _from_pandas(frame: Any) -> pa.Table:

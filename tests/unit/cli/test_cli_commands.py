@@ -80,7 +80,7 @@ def test_status_as_json_is_a_list_of_runs(shop: str) -> None:
 
 def test_graph_names_every_dataset_and_edge(shop: str) -> None:
     shown = call("-C", shop, "graph").stdout
-    for part in ("landed_orders  source, 14 partitions", "revenue_weekly  dataset, 2", "reads revenue  same window"):
+    for part in ("landed_orders  source, 14 partitions", "revenue_weekly  dataset, 2", "reads revenue  overlapping windows"):
         assert part in shown
     found = data("-C", shop, "graph")
     assert {node["name"] for node in found["datasets"]} == {"landed_orders", "orders", "revenue", "revenue_weekly"}
@@ -121,7 +121,7 @@ def test_what_cannot_be_built_is_named_and_nothing_is_started(shop: str, tmp_pat
 def test_explain_before_anything_was_built(shop: str) -> None:
     shown = call("-C", shop, "explain", "revenue_weekly", "2024-01-08").stdout
     assert shown.startswith("revenue_weekly/2024-01-08 is missing: no version has been published\n")
-    assert "revenue 2024-01-08 to 2024-01-14 (7), same window" in shown
+    assert "revenue 2024-01-08 to 2024-01-14 (7), overlapping windows" in shown
     found = data("-C", shop, "explain", "landed_orders", "2024-01-08")
     assert (found["state"], found["kind"]) == ("present", "source")
 

@@ -172,5 +172,5 @@ def test_different_mappings_have_different_words() -> None:
         Custom(lambda key: [], "all"),
     ]
     words = [describe(mapping) for mapping in mappings]
-    assert words[:4] == ["same window", "last 7 windows", "last 7 days", "1 window before"]
+    assert words[:4] == ["overlapping windows", "last 7 windows", "last 7 days", "1 window before"]
     assert len(set(words)) == len(words)

@@ -10,8 +10,9 @@ from planning_worlds import built, dataset, planned, snapshot, source
 from headgate.errors import UsageError
 from headgate.model.calendar import at_ms
 from headgate.model.mapping import All, Custom, Offset, Trailing
-from headgate.model.partitioning import UNPARTITIONED, daily, hourly, monthly, product, static
+from headgate.model.partitioning import UNPARTITIONED, daily, hourly, monthly, product, static, weekly
 from headgate.model.plan import MAX_PROBLEMS, Problem, Request
+from headgate.planning.digest import window_seed
 from headgate.planning.planner import lacking, make_plan, stale, with_problems
 
 DAYS = daily("2013-03-25")  # seven of them have ended
@@ -235,3 +236,12 @@ def test_the_order_is_that_of_the_graph():
 def test_an_unknown_dataset_is_refused():
     with pytest.raises(UsageError, match="there is no dataset 'cleen'"):
         make_plan(three_days(), Request(("cleen",)))
+
+
+def test_another_zone_makes_every_day_stale_though_its_key_is_the_same():
+    utc, kolkata = daily("2013-03-25"), daily("2013-03-25", tz="Asia/Kolkata")
+    assert window_seed(utc) != window_seed(kolkata)
+    assert window_seed(daily("2013-01-01", "2014-01-01")) == window_seed(utc)
+    assert window_seed(weekly("2013-03-25")) == window_seed(weekly("2013-01-07"))
+    assert window_seed(weekly("2013-03-25")) != window_seed(weekly("2013-03-26"))
+    assert window_seed(static(["a"])) == 0

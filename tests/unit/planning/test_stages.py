@@ -23,8 +23,7 @@ PORTS = static(["ewr", "jfk", "lga"])
 def staged(world, request=None, plan=None, **states):
     plan = plan or make_plan(world, request or Request())
     before = {part.name: np.array(states.get(part.name, [0] * len(part.indices)), np.uint8) for part in plan.datasets}
-    changed = {part.name: np.zeros(len(part.indices), bool) for part in plan.datasets}
-    return {stage.dataset: stage for stage in make_stages(plan, world, before, changed)}
+    return {stage.dataset: stage for stage in make_stages(plan, world, before)}
 
 
 def reverse(key: str) -> list[str]:

@@ -43,6 +43,24 @@ def test_a_watermark_of_another_kind_is_refused(moment):
         Context("d", "all").set_watermark(moment)
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, pytest.param(10**5000, id="huge")])
+def test_numbers_beyond_64_bits_are_refused(number):
+    ctx = Context("d", "all")
+    with pytest.raises(UsageError, match=r"set_watermark got .*64 bits"):
+        ctx.set_watermark(number)
+    with pytest.raises(UsageError, match=r"offset topic is .*64 bits"):
+        ctx.set_offset("topic", number)
+    assert (ctx.watermark_ms, ctx.offsets) == (None, {})
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+def test_numbers_of_64_bits_are_recorded(number):
+    ctx = Context("d", "all")
+    ctx.set_watermark(number)
+    ctx.set_offset("topic", number)
+    assert (ctx.watermark_ms, ctx.offsets) == (number, {"topic": number})
+
+
 def test_offsets_keep_the_last_value_of_a_name():
     ctx = Context("d", "all")
     ctx.set_offset("topic-0", 5)
@@ -55,3 +73,10 @@ def test_offsets_keep_the_last_value_of_a_name():
 def test_offsets_of_another_kind_are_refused(name, value):
     with pytest.raises(UsageError, match="offset"):
         Context("d", "all").set_offset(name, value)
+
+
+def test_the_logger_says_which_partition_a_record_is_about(caplog):
+    caplog.set_level("INFO")
+    Context("flights", "2013-01-01", attempt=7).logger.info("read %s rows", 3)
+    [record] = caplog.records
+    assert (record.getMessage(), record.partition) == ("read 3 rows", "2013-01-01 a7")

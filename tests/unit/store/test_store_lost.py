@@ -217,7 +217,9 @@ def test_a_store_that_is_lost_while_it_is_open_is_found_by_check_and_by_the_next
 def test_a_witness_that_vanishes_is_named_and_what_was_written_is_kept(tmp_path: Path) -> None:
     store = opened(tmp_path)
     (tmp_path / "data" / FILE_NAME).unlink()
-    with pytest.raises(UnavailableError, match=rf"{FILE_NAME} cannot be written: .* is safe in the state store"):
+    with pytest.raises(
+        UnavailableError, match=rf"{FILE_NAME} cannot be written: .*; the changes that it should record are stored"
+    ):
         note(store)
     assert len(list(store.journal_entries())) == 1
     store.close()

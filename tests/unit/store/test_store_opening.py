@@ -13,9 +13,12 @@ import pytest
 
 import headgate.store
 from headgate.errors import ConflictError, InternalError, UnavailableError, UsageError
-from headgate.store import named_sql
+from headgate.model.run import Run, RunKind, RunState
+from headgate.store import named_sql, sqlite, sqlite_open
+from headgate.store.lead import Lead
 from headgate.store.named_sql import migrations, split, statements
 from headgate.store.sqlite import open_store
+from headgate.store.sqlite_open import connect, schema_number
 
 if TYPE_CHECKING:
     from headgate.store.sqlite import SqliteStore
@@ -95,22 +98,98 @@ def next_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return last
 
 
-def test_an_older_schema_is_brought_up_to_date_by_who_may(
-    tmp_path: Path, next_migration: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("create", [True, False])
+def test_an_older_schema_is_brought_up_to_date_unless_a_coordinator_is_alive(
+    tmp_path: Path, next_migration: Path, monkeypatch: pytest.MonkeyPatch, *, create: bool
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(named_sql, "_HERE", ROOM)
         store = opened(tmp_path)
         note(store)
-    with pytest.raises(ConflictError, match="has schema 1, this Headgate needs 2"):
-        opened(tmp_path, create=False)
-    with store.lead("run x"), pytest.raises(ConflictError, match="another coordinator"):
-        opened(tmp_path)
-    again = opened(tmp_path)
+    with store.lead("run x"), pytest.raises(ConflictError) as caught:
+        opened(tmp_path, create=create)
+    assert "has schema 1, this Headgate needs 2" in caught.value.message
+    assert "another coordinator" in caught.value.message
+    assert "run x" in caught.value.message
+    again = opened(tmp_path, create=create)
     assert again._connection.execute("SELECT a FROM extra").fetchall() == [(";",)]
     assert again.check() == []
+    # From then on nobody needs the lead to open it.
+    with again.lead("run y"):
+        opened(tmp_path, create=create).close()
     again.close()
     store.close()
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_an_older_copy_with_an_older_schema_is_refused_as_it_is(
+    tmp_path: Path, next_migration: Path, monkeypatch: pytest.MonkeyPatch, *, create: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(named_sql, "_HERE", ROOM)
+        opened(tmp_path).close()
+        copy = (tmp_path / "state.db").read_bytes()
+        store = opened(tmp_path)
+        note(store)
+        store.close()
+    (tmp_path / "state.db").write_bytes(copy)
+    with pytest.raises(ConflictError, match=r"replaced by an older copy.*Nothing was changed"):
+        opened(tmp_path, create=create)
+    connection = connect(tmp_path / "state.db", "ro")
+    assert schema_number(connection) == 1
+    connection.close()
+
+
+def test_who_finds_it_brought_up_to_date_by_another_goes_on(
+    tmp_path: Path, next_migration: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(named_sql, "_HERE", ROOM)
+        opened(tmp_path).close()
+    hold = Lead.hold
+
+    def overtaken(lead: Lead, doing: str) -> None:
+        monkeypatch.setattr(Lead, "hold", hold)
+        opened(tmp_path, create=False).close()
+        raise ConflictError(f"{lead.path} is held by who was faster with {doing}")
+
+    monkeypatch.setattr(Lead, "hold", overtaken)
+    store = opened(tmp_path, create=False)
+    assert store._connection.execute("SELECT a FROM extra").fetchall() == [(";",)]
+    store.close()
+
+
+def test_an_interrupt_before_the_first_write_ends_the_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store = opened(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "SqliteTransaction", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            note(store)
+    note(store)
+    assert store.journal_seq() == 1
+    store.close()
+
+
+def test_two_that_make_it_at_once_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = connect(tmp_path / "state.db", "rwc")
+    other.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        other.execute("ROLLBACK")
+
+    monkeypatch.setattr(sqlite_open.time, "sleep", pause)
+    store = opened(tmp_path)
+    assert len(pauses) == 1
+    note(store)
+    store.close()
+    other.close()
 
 
 def test_a_migration_that_fails_changes_nothing(
@@ -159,10 +238,13 @@ def test_where_there_is_no_store_readers_see_an_empty_one_and_make_nothing(tmp_p
 
 
 def test_a_reader_may_leave_a_command(tmp_path: Path) -> None:
-    opened(tmp_path).close()
+    maker = opened(tmp_path)
+    with maker.transaction() as tx:
+        tx.add_run(Run("r", RunKind.BACKFILL, RunState.RUNNING, "why not", "ada", "{}", "ph", 1, None))
+    maker.close()
     reader = opened(tmp_path, create=False)
     with reader.transaction() as tx:
-        tx.add_command("r", "cancel", author="ada", reason="", now_ms=1)
+        assert tx.add_command("r", "cancel", author="ada", reason="", now_ms=1)
     reader.close()
 
 

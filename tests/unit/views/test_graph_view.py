@@ -23,8 +23,8 @@ def test_the_graph_has_every_node_in_order_and_every_edge(shop: Shop) -> None:
     assert (sales.first, sales.last, sales.description) == ("2024-01-01", "2024-01-05", "Sales of a day.")
     assert sales.code
     assert found.edges == (
-        Link("sales", "landed", "landed", "same window", allow_missing=False),
+        Link("sales", "landed", "landed", "overlapping windows", allow_missing=False),
         Link("trend", "sales", "sales", "last 2 windows", allow_missing=False),
-        Link("total", "trend", "trend", "same window", allow_missing=False),
-        Link("told", "total", "total", "same window", allow_missing=False),
+        Link("total", "trend", "trend", "overlapping windows", allow_missing=False),
+        Link("told", "total", "total", "overlapping windows", allow_missing=False),
     )

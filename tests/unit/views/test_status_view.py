@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headgate.drivers.naming import named_run
 from headgate.errors import UsageError
 from headgate.model.run import RunState
 from headgate.views import status
-from headgate.views.reading import named_run, reading
+from headgate.views.reading import reading
 
 if TYPE_CHECKING:
     from view_scene import Shop

@@ -102,7 +102,7 @@ class Shop:
         path = sys.path.copy()
         try:
             with store.lead():
-                take_over(store, project.paths.data, now_ms())
+                take_over(store, project.paths.data, now_ms(), author="ada")
                 world = look(project, store, now_ms())
                 plan = make_plan(world.snapshot, Request(select, forced=forced))
                 executor = InlineExecutor(self.root)

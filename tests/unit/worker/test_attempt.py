@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import subprocess
 import sys
 import textwrap
@@ -7,6 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headgate.executors.inline import InlineExecutor
+from headgate.project.fingerprint import CodeReader
+from headgate.project.modules import import_modules
 from headgate.worker import attempt as attempt_module
 from headgate.worker.attempt import run_attempt, run_attempt_async
 from headgate.worker.messages import Failed, FilePin, InputPin, Order, Staged
@@ -271,6 +275,79 @@ def test_a_module_that_raises_or_is_gone(order):
     gone = run_attempt(order("", entry="gone_module:f"))
     assert isinstance(gone, Failed)
     assert gone.message == "ModuleNotFoundError: No module named 'gone_module'"
+
+
+@pytest.fixture
+def code_order(tmp_path, monkeypatch):
+    """Give orders for functions of a new project, with the fingerprint that their code has now."""
+    root = tmp_path / "project"
+    (root / "jobs" / "deep").mkdir(parents=True)
+    (root / "jobs" / "__init__.py").write_text("def own(): pass\n")
+    (root / "jobs" / "deep" / "__init__.py").write_text("")
+    (root / "jobs" / "deep" / "sums.py").write_text("from jobs.parts import SEEN, add\n\ndef total(): add(1)\n")
+    (root / "jobs" / "parts.py").write_text("SEEN = []\n\ndef add(n): SEEN.append(n)\n")
+    (root / "flat.py").write_text("import jobs.parts\n\ndef one(): jobs.parts.add(1)\n")
+    monkeypatch.syspath_prepend(root)
+    monkeypatch.setattr(attempt_module, "_entries", {})
+
+    def make(entry, version=None):
+        code = CodeReader(root).fingerprint(*entry.split(":"), version)
+        return Order(1, entry, "sums", "k", None, 1, "r7", [], str(tmp_path / "s"), {}, False, None, code, version)
+
+    yield root, make
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"jobs", "flat"}]:
+        del sys.modules[name]
+
+
+ENTRIES = ["flat:one", "jobs.deep.sums:total", "jobs:own"]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("version", [None, "2"])
+def test_the_code_that_the_run_was_started_with_runs(code_order, entry, version):
+    _, make = code_order
+    assert isinstance(run_attempt(make(entry, version)), Staged)
+    assert isinstance(asyncio.run(run_attempt_async(make(entry, version))), Staged)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_other_code_than_the_run_was_started_with_does_not_run(code_order, entry):
+    root, make = code_order
+    order = make(entry)
+    file = root / ("flat.py" if entry == "flat:one" else "jobs/deep/sums.py" if "deep" in entry else "jobs/__init__.py")
+    file.write_text(file.read_text().replace("add(1)", "add(2)").replace("pass", "return"))
+    outcome = run_attempt(order)
+    assert isinstance(outcome, Failed)
+    assert outcome.message == "the code of sums changed after this session of the run began"
+    assert outcome.hint == "headgate retry r7 builds what is left with the new code."
+    assert getattr(sys.modules.get("jobs.parts"), "SEEN", []) == []
+
+
+@pytest.mark.parametrize("entry", ENTRIES[:2])
+def test_an_edited_function_of_another_module_counts(code_order, entry):
+    root, make = code_order
+    order = make(entry)
+    (root / "jobs" / "parts.py").write_text("SEEN = []\n\ndef add(n): SEEN.append(-n)\n")
+    assert isinstance(run_attempt(order), Failed)
+    assert sys.modules["jobs.parts"].SEEN == []
+
+
+def test_a_comment_is_no_other_code(code_order):
+    root, make = code_order
+    order = make("flat:one")
+    (root / "flat.py").write_text("# New.\n" + (root / "flat.py").read_text())
+    assert isinstance(run_attempt(order), Staged)
+
+
+def test_a_process_that_sees_code_edited_between_runs_runs_the_new(code_order):
+    root, make = code_order
+    for added in (1, 2):
+        (root / "flat.py").write_text(f"import jobs.parts\n\ndef one(): jobs.parts.add({added})\n")
+        import_modules(root, ["flat"])
+        with contextlib.closing(InlineExecutor(root)) as executor:
+            executor.submit(make("flat:one"))
+            assert [type(outcome) for outcome in executor.poll(0)] == [Staged]
+        assert [added] == sys.modules["jobs.parts"].SEEN
 
 
 def test_a_missing_input_is_a_data_failure(order, tmp_path):

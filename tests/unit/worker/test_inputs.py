@@ -3,7 +3,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.server
+import os
+import shutil
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -17,6 +20,8 @@ import pytest
 from headgate.errors import UsageError
 from headgate.model.run import ErrorClass
 from headgate.project.functions import InputKind, kind_of
+from headgate.tables.recent import recent
+from headgate.worker import frames, pinned
 from headgate.worker.failures import AttemptError
 from headgate.worker.inputs import InputFiles, OpenInputs
 from headgate.worker.messages import FilePin, InputPin
@@ -202,6 +207,100 @@ def test_a_text_file_of_the_same_size_but_other_bytes_is_refused(tmp_path):
         opened([pin(path, digest="00")], InputKind.POLARS_DATA_FRAME, format="csv")
 
 
+def other_bytes(file):
+    """Give a file other rows, but the size and the times that it had."""
+    status = Path(file.path).stat()
+    pq.write_table(pa.table({"id": [1, 7], "name": ["a", None]}), file.path)
+    assert Path(file.path).stat().st_size == file.bytes
+    os.utime(file.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+SHAPES = [*FRAMES, InputKind.FILES]
+
+
+@pytest.mark.parametrize("small_bytes", [frames.SMALL_BYTES, 0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_sources_parquet_of_the_same_size_but_other_bytes_is_refused(tmp_path, monkeypatch, shape, small_bytes):
+    monkeypatch.setattr(frames, "SMALL_BYTES", small_bytes)
+    file = write(tmp_path / "a.parquet", A)
+    other_bytes(file)
+    for _ in range(2):  # What was refused once is not among the recent tables.
+        with pytest.raises(
+            AttemptError, match=r"a\.parquet changed since the plan: its content is another one"
+        ) as caught:
+            opened([file], shape)
+        assert caught.value.error_class is ErrorClass.DATA
+
+
+def test_files_of_different_columns_are_hashed_as_well(tmp_path):
+    files = [write(tmp_path / "a.parquet", A), write(tmp_path / "b.parquet", B)]
+    other_bytes(files[0])
+    with pytest.raises(AttemptError, match="its content is another one"):
+        opened(files, InputKind.POLARS_LAZY_FRAME)
+
+
+def test_a_function_that_reads_a_handle_later_gets_only_what_was_pinned(tmp_path):
+    file = write(tmp_path / "a.parquet", A)
+    handle = opened([file], InputKind.FILES)
+    other_bytes(file)
+    with pytest.raises(AttemptError, match="its content is another one"):
+        handle.arrow()
+    assert recent.find(file.path, file.hash) is None
+
+
+def test_a_recent_table_is_what_was_pinned_even_if_its_file_is_not(tmp_path):
+    file = write(tmp_path / "a.parquet", A)
+    assert opened([file], InputKind.ARROW_TABLE).equals(A)
+    other_bytes(file)
+    assert opened([file], InputKind.ARROW_TABLE).equals(A)
+
+
+def test_a_large_file_is_not_kept_because_it_is_hashed_apart_from_reading(tmp_path, monkeypatch):
+    monkeypatch.setattr(frames, "SMALL_BYTES", 0)
+    file = write(tmp_path / "a.parquet", A)
+    assert opened([file], InputKind.ARROW_TABLE).equals(A)
+    assert recent.find(file.path, file.hash) is None
+
+
+def test_headgates_own_files_are_not_hashed(tmp_path):
+    file = write(tmp_path / "a.parquet", A)
+    wrong = FilePin(file.path, file.bytes, "sha256:00", "k")
+    for shape in SHAPES:
+        inputs = OpenInputs([InputPin("x", "up", "parquet", ["k"], [wrong], True)], "")
+        inputs.arguments({"x": shape})
+        inputs.check()
+
+
+def test_a_file_that_is_read_later_is_hashed_once_for_each_of_its_states(tmp_path, monkeypatch):
+    monkeypatch.setattr(pinned, "SETTLED_NS", -(2**62))
+    file = write(tmp_path / "a.parquet", A)
+    before = pinned._hash_in.cache_info()
+    for _ in range(3):
+        opened([file], InputKind.FILES)
+    after = pinned._hash_in.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (1, 2)
+
+
+def test_a_file_that_has_just_changed_is_hashed_each_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(pinned, "SETTLED_NS", 2**62)
+    file = write(tmp_path / "a.parquet", A)
+    before = pinned._hash_in.cache_info()
+    opened([file], InputKind.FILES)
+    assert pinned._hash_in.cache_info() == before
+
+
+@pytest.mark.parametrize("immutable", [False, True])
+def test_a_source_that_is_replaced_during_the_call_with_the_same_size_and_time(tmp_path, immutable):
+    file = write(tmp_path / "a.parquet", A)
+    inputs = OpenInputs([InputPin("x", "up", "parquet", ["k"], [file], immutable)], "")
+    inputs.arguments({})
+    copy = tmp_path / "copy"
+    shutil.copy2(file.path, copy)
+    copy.replace(file.path)
+    with nullcontext() if immutable else pytest.raises(AttemptError, match="changed while it was read"):
+        inputs.check()
+
+
 def test_a_change_during_the_call_is_seen(tmp_path):
     file = write(tmp_path / "a.parquet", A)
     inputs = OpenInputs([InputPin("x", "up", "parquet", ["k"], [file])], "")
@@ -222,9 +321,10 @@ def web():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            status = int(self.path.strip("/") or 200)
+            status = int(self.path.strip("/").removeprefix("untagged") or 200)
             self.send_response(status)
-            self.send_header("ETag", '"one"')
+            if "untagged" not in self.path:
+                self.send_header("ETag", '"one"')
             self.send_header("Content-Length", str(len(served)))
             self.end_headers()
             self.wfile.write(served)
@@ -253,16 +353,18 @@ def test_a_url_is_fetched_beside_the_stage_and_removed(tmp_path, web):
 
 
 @pytest.mark.parametrize(
-    ("path", "size", "tag", "error_class", "message"),
+    ("path", "size", "digest", "error_class", "message"),
     [
-        ("", 8, '"two"', ErrorClass.DATA, "changed since the plan: its tag"),
-        ("", 9, '"one"', ErrorClass.DATA, "8 bytes instead of 9"),
-        ("404", 8, '"one"', ErrorClass.DATA, "cannot be fetched: 404"),
-        ("503", 8, '"one"', ErrorClass.TRANSIENT, "cannot be fetched: 503"),
+        ("", 8, 'etag:"two"', ErrorClass.DATA, 'changed since the plan: its tag is "one"'),
+        ("untagged", 8, 'etag:"one"', ErrorClass.DATA, "changed since the plan: its tag is gone"),
+        ("", 8, "sha256:00", ErrorClass.DATA, "http://.* changed since the plan: its content is another one"),
+        ("", 9, 'etag:"one"', ErrorClass.DATA, "8 bytes instead of 9"),
+        ("404", 8, 'etag:"one"', ErrorClass.DATA, "cannot be fetched: 404"),
+        ("503", 8, 'etag:"one"', ErrorClass.TRANSIENT, "cannot be fetched: 503"),
     ],
 )
-def test_what_a_url_can_do_wrong(tmp_path, web, path, size, tag, error_class, message):
-    pins = [InputPin("x", "up", "csv", ["k"], [FilePin(f"{web}/{path}", size, f"etag:{tag}", "k")])]
+def test_what_a_url_can_do_wrong(tmp_path, web, path, size, digest, error_class, message):
+    pins = [InputPin("x", "up", "parquet", ["k"], [FilePin(f"{web}/{path}", size, digest, "k")])]
     inputs = OpenInputs(pins, str(tmp_path / "f.parquet"))
     with pytest.raises(AttemptError, match=message) as caught:
         inputs.arguments({})

@@ -19,9 +19,6 @@ UPDATE attempt SET state = 'lost', finished_ms = :now_ms WHERE state = 'running'
 -- name: succeed_attempt
 UPDATE attempt SET state = 'succeeded', finished_ms = ?, path = ? WHERE id = ?;
 
--- name: supersede_attempt
-UPDATE attempt SET state = 'superseded', finished_ms = ? WHERE id = ?;
-
 -- name: fence_attempt
 UPDATE attempt SET state = 'fenced' WHERE id = ? AND state = 'lost';
 
@@ -39,8 +36,15 @@ SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished
 FROM attempts WHERE state = 'running' ORDER BY id;
 
 -- name: uncollected_attempts
-SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
-FROM attempts WHERE state <> 'running' AND path <> '' ORDER BY id;
+SELECT id, path FROM attempt WHERE state <> 'running' AND path <> '' ORDER BY id;
+
+-- name: unfinished_attempts
+SELECT d.name, a.key, max(a.number), a.state, a.id
+FROM attempt a
+JOIN dataset d ON d.id = a.dataset
+WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state <> 'returned'
+    AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = a.dataset AND c.key = a.key AND c.run = a.run)
+GROUP BY a.dataset, a.key;
 
 -- name: last_attempts
 SELECT max(a.id), :run, d.name, a.key, a.number, a.state, a.path, a.expects, a.started_ms, a.finished_ms, a.error_class,

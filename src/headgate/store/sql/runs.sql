@@ -16,13 +16,17 @@ SELECT id FROM run WHERE substr(id, 1, length(:prefix)) = :prefix ORDER BY id LI
 
 -- name: runs
 SELECT id, kind, state, reason, author, '', plan_hash, created_ms, finished_ms
-FROM run ORDER BY created_ms DESC, n DESC LIMIT :limit;
+FROM run
+WHERE :states IS NULL OR state IN (SELECT value FROM json_each(:states))
+ORDER BY created_ms DESC, n DESC LIMIT :limit;
 
 -- name: add_command
-INSERT INTO command (at_ms, run, verb, author, reason) VALUES (:at_ms, :run, :verb, :author, :reason);
+INSERT INTO command (at_ms, run, verb, author, reason)
+SELECT :at_ms, id, :verb, :author, :reason FROM run
+WHERE id = :run AND state IN (SELECT value FROM json_each(:states));
 
--- name: commands
+-- name: pending_commands
 SELECT id, run, verb, author, reason FROM command ORDER BY id;
 
--- name: clear_commands
-DELETE FROM command WHERE id <= :last;
+-- name: settle_command
+DELETE FROM command WHERE id = ?;
