@@ -215,6 +215,7 @@ def test_a_killed_coordinator_leaves_an_interrupted_run(place: Place) -> None:
     assert place.newest()["state"] == "interrupted"
     checked = place.data("check", "--state", code=1)
     assert "no coordinator is alive" in checked["problems"][0]
+    assert checked["next"] == [f"headgate -C {place.root} resume {place.newest()['id']}"]
     task = place.data("explain", "made", "2024-01-12")["task"]
     assert (task["state"], task["wait"]) == ("waiting", "no coordinator runs this run")
     place.release()
@@ -233,7 +234,9 @@ def test_a_second_coordinator_is_refused_and_cancel_stops_the_first(place: Place
     assert process.returncode == 1, err
     assert " cancelled: 0 of 24 partitions in " in out
     assert place.newest()["state"] == "cancelled"
-    assert "there is nothing to cancel" in place.call("cancel", "latest", code=1)[1]
+    assert place.call("cancel", "latest", code=1)[1].startswith(
+        f"error: run {place.newest()['id']} is cancelled: there is nothing to cancel"
+    )
 
 
 def test_an_interrupted_run_is_cancelled_at_once(place: Place) -> None:

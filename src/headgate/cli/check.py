@@ -37,16 +37,19 @@ def command(root: Path, with_state: bool, as_json: bool) -> int:
     project = load(root)
     found = _state(project) if with_state else None
     problems = found.problems if found else ()
+    steps = _next(found, project) if found else []
     if as_json:
         state = {"heads": found.heads, "files": found.files, "bytes": found.bytes} if found else None
         orphans = found.orphans if found else ()
-        print_json({"ok": not problems, "problems": problems, "state": state, "orphans": orphans})
+        print_json({"ok": not problems, "problems": problems, "state": state, "orphans": orphans, "next": steps})
         return 1 if problems else 0
     click.echo(_project_text(project))
     if found:
         click.echo(_state_text(found))
     for problem in problems:
         click.echo(f"{click.style('problem:', fg='red')} {plain(problem)}")
+    for step in steps:
+        click.echo(f"{click.style('hint:', fg='cyan')} {step}")
     return 1 if problems else 0
 
 
@@ -59,6 +62,12 @@ def _state(project: Project) -> StateCheck:
         return check_state(store, project.paths.data, frozenset(project.sources))
     finally:
         store.close()
+
+
+def _next(found: StateCheck, project: Project) -> list[str]:
+    from headgate.views.state_check import next_steps
+
+    return [options.invocation(*words) for words in next_steps(found, project.datasets, time.time_ns() // 1_000_000)]
 
 
 def _project_text(project: Project) -> str:

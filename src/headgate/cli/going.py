@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
+from headgate.cli.main import INTERRUPTED
 from headgate.cli.screen import screen
 from headgate.cli.text import STATE_COLORS, counted, duration, failures_text, print_json, problems_text, table
 from headgate.model.run import RunState
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 5
 
 _NEXT = {RunState.FAILED: "retry", RunState.CANCELLED: "retry", RunState.INTERRUPTED: "resume"}
-_EXIT = {RunState.SUCCEEDED: 0, RunState.INTERRUPTED: options.INTERRUPTED}
+_EXIT = {RunState.SUCCEEDED: 0, RunState.INTERRUPTED: INTERRUPTED}
 
 
 def run(go: Go, *, as_json: bool) -> int:
@@ -54,7 +55,7 @@ def run(go: Go, *, as_json: bool) -> int:
     except KeyboardInterrupt:
         following = f"; next: {options.invocation('resume', known[0])}" if known else ""
         click.echo(f"stopped{following}", err=True)
-        return options.INTERRUPTED
+        return INTERRUPTED
     print_json(summary) if as_json else click.echo(summary_text(summary))
     state = summary.run.state if summary.run else RunState.SUCCEEDED
     return _EXIT.get(state, 1)

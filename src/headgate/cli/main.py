@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from headgate import __version__
-from headgate.cli.options import INTERRUPTED
 from headgate.errors import HeadgateError, InternalError
+
+INTERRUPTED = 130
 
 COMMANDS = {
     "init": "Start a new project from a small one that works.",

@@ -1,4 +1,4 @@
-"""What several commands have in common: on their command line, and in how they end."""
+"""What several commands have in common on their command line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
-INTERRUPTED = 130
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 
 
@@ -29,7 +27,7 @@ def _elsewhere(context: click.Context, _option: click.Parameter, folder: Path | 
 
 folder = click.option(
     "-C",
-    "folder",
+    "elsewhere",
     metavar="DIR",
     type=click.Path(path_type=Path),
     callback=_elsewhere,

@@ -73,9 +73,9 @@ def plan_text(plan: PlanView) -> str:
     lines.append(table(("dataset", "build", "why", "partitions"), rows, right=frozenset({1})))
     if plan.blocked:
         lack = f"{plan.lacking:,} {'lacks' if plan.lacking == 1 else 'lack'} an input"
-        rest = plan.blocked - plan.lacking
-        more = f", {rest:,} more {'depends' if rest == 1 else 'depend'} on {'it' if plan.lacking == 1 else 'them'}"
-        lines += ["", f"{plan.blocked:,} of them cannot be built: {lack}{more if rest else ''}"]
+        others = plan.blocked - plan.lacking
+        more = f", {others:,} more {'depends' if others == 1 else 'depend'} on {'it' if plan.lacking == 1 else 'them'}"
+        lines += ["", f"{plan.blocked:,} of them cannot be built: {lack}{more if others else ''}"]
         lines.append(problems_text(plan.problems))
     return "\n".join(lines)
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from headgate.errors import InternalError
+from headgate.model.calendar import zone_of
 from headgate.tables import layout
 from headgate.tables.verify import verify_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from zoneinfo import ZoneInfo
 
+    from headgate.model.dataset import Dataset
+    from headgate.model.grid import Grid
     from headgate.model.version import File
     from headgate.store.store import Store
 
@@ -28,6 +34,8 @@ class StateCheck:
         bytes: Their size.
         problems: What is wrong, as sentences; none when all is well.
         orphans: Files that no version has; they do no harm, and the next run removes those of attempts that ended.
+        damaged: Dataset and key of each head that has a missing or changed file.
+        unowned: Runs with attempts that are recorded as running while no coordinator is alive.
     """
 
     heads: int
@@ -35,6 +43,8 @@ class StateCheck:
     bytes: int
     problems: tuple[str, ...]
     orphans: tuple[str, ...]
+    damaged: tuple[tuple[str, str], ...]
+    unowned: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
@@ -51,9 +61,13 @@ def check_state(store: Store, data_root: Path, sources: frozenset[str]) -> State
         sources: Names whose files are not Headgate's.
     """
     problems = store.check()
-    running = {attempt.id for attempt in store.running_attempts()}
+    is_led = store.leader() is not None
+    attempts = store.running_attempts()
+    running = {attempt.id for attempt in attempts}
+    unowned = () if is_led else tuple(dict.fromkeys(attempt.run for attempt in attempts))
     on_disk = sorted(layout.attempts_on_disk(data_root))
     heads = files = size = 0
+    damaged: dict[tuple[str, str], None] = {}
     made: set[int] = set()
     for name in store.datasets():
         if name in sources:
@@ -63,10 +77,11 @@ def check_state(store: Store, data_root: Path, sources: frozenset[str]) -> State
             for file in version.files:
                 files += 1
                 size += file.bytes
-                problems += (
-                    f"the head of {name} {version.key} (version {version.id}): {what}"
-                    for what in _differences(data_root, file)
-                )
+                # A checksum is of all files of a version; there is one file a version.
+                content = version.content if len(version.files) == 1 else ""
+                for what in _differences(data_root, file, content):
+                    problems.append(f"the head of {name} {version.key} (version {version.id}): {what}")
+                    damaged[name, version.key] = None
         made.update(checkpoint.version for checkpoint in store.checkpoints(name, limit=EVERY))
     ceiling = store.next_id()
     orphans = []
@@ -78,12 +93,46 @@ def check_state(store: Store, data_root: Path, sources: frozenset[str]) -> State
             )
         elif attempt not in made and attempt not in running:
             orphans.append(path)
-    return StateCheck(heads, files, size, tuple(problems), tuple(orphans))
+    return StateCheck(heads, files, size, tuple(problems), tuple(orphans), tuple(damaged), unowned)
 
 
-def _differences(data_root: Path, file: File) -> list[str]:
+def next_steps(found: StateCheck, datasets: Mapping[str, Dataset], now_ms: int) -> tuple[tuple[str, ...], ...]:
+    """Return the commands that mend what was found, each as words; none for what no command mends.
+
+    Args:
+        found: What was found.
+        datasets: The project's datasets by name.
+        now_ms: The instant up to which windows count as ended.
+    """
+    steps: list[tuple[str, ...]] = [("resume", run) for run in found.unowned]
+    for name in dict.fromkeys(name for name, _ in found.damaged):
+        if name in datasets:
+            grid = datasets[name].partitioning.grid(now_ms)
+            indices = [
+                index for dataset, key in found.damaged if dataset == name and (index := grid.find(key)) is not None
+            ]
+            if indices:
+                steps.append(("backfill", name, *_range(grid, indices), "--all", "--reason", "repair"))
+    return tuple(steps)
+
+
+def _range(grid: Grid, indices: list[int]) -> tuple[str, ...]:
+    """Return the options that select the windows from the first to the last of some partitions."""
+    windows = [window for index in indices if (window := grid.window(index)) is not None]
+    if grid.axis is None or not windows:
+        return ()
+    zone = zone_of(grid.axis.zone)
+    start_ms, end_ms = min(start for start, _ in windows), max(end for _, end in windows)
+    return "--start", _date(start_ms, zone), "--end", _date(end_ms, zone)
+
+
+def _date(instant_ms: int, zone: ZoneInfo) -> str:
+    moment = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=instant_ms)).astimezone(zone)
+    return f"{moment:%Y-%m-%d}" if moment.time() == time() else moment.isoformat()
+
+
+def _differences(data_root: Path, file: File, content: str) -> list[str]:
     try:
-        # The hash of the bytes proves the content, too: it was compared with the rows when it was published.
-        return verify_file(layout.resolve(data_root, file.path), file, content="")
+        return verify_file(layout.resolve(data_root, file.path), file, content)
     except InternalError as error:
         return [error.message]

@@ -147,7 +147,7 @@ def _as_line(run: Run, state: RunState, done: int, total: int) -> RunLine:
 
 
 def has_failed(attempt: AttemptState, run: RunState) -> bool:
-    """Return whether a task whose last attempt ended so has failed: a lost one is tried again, until the run gives up."""
+    """Return whether a task with such a last attempt has failed: a lost one is tried again until the run gives up."""
     return attempt in _FAILED or (attempt is AttemptState.LOST and run is RunState.FAILED)
 
 

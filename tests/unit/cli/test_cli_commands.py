@@ -68,9 +68,10 @@ def test_init_into_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_check_as_json(shop: str) -> None:
-    assert data("-C", shop, "check") == {"ok": True, "problems": [], "state": None, "orphans": []}
+    assert data("-C", shop, "check") == {"ok": True, "problems": [], "state": None, "orphans": [], "next": []}
     state = {"heads": 0, "files": 0, "bytes": 0}
-    assert data("-C", shop, "check", "--state") == {"ok": True, "problems": [], "state": state, "orphans": []}
+    expected = {"ok": True, "problems": [], "state": state, "orphans": [], "next": []}
+    assert data("-C", shop, "check", "--state") == expected
 
 
 def test_status_as_json_is_a_list_of_runs(shop: str) -> None:
@@ -80,7 +81,11 @@ def test_status_as_json_is_a_list_of_runs(shop: str) -> None:
 
 def test_graph_names_every_dataset_and_edge(shop: str) -> None:
     shown = call("-C", shop, "graph").stdout
-    for part in ("landed_orders  source, 14 partitions", "revenue_weekly  dataset, 2", "reads revenue  overlapping windows"):
+    for part in (
+        "landed_orders  source, 14 partitions",
+        "revenue_weekly  dataset, 2",
+        "reads revenue  overlapping windows",
+    ):
         assert part in shown
     found = data("-C", shop, "graph")
     assert {node["name"] for node in found["datasets"]} == {"landed_orders", "orders", "revenue", "revenue_weekly"}
@@ -140,3 +145,25 @@ def test_query_without_datasets(shop: str) -> None:
     wide = call("-C", shop, "query", "select repeat('y', 100) as y, [1, null] as l, null as n").stdout
     assert "y" * 57 + "..." in wide
     assert "[1, null]" in wide
+
+
+def test_next_steps_name_the_folder_that_followed_the_command(shop: str) -> None:
+    assert f"headgate -C {shop} plan" in call("status", "-C", shop).stdout
+    assert data("query", "select 1 as a", "-C", shop) == [{"a": 1}]
+
+
+def test_plan_tells_what_lacks_an_input_from_what_depends_on_it(shop: str, tmp_path: Path) -> None:
+    (tmp_path / "shop" / "landing" / "2024-01-03.csv").unlink()
+    shown = call("-C", shop, "plan").stdout
+    assert "3 of them cannot be built: 1 lacks an input, 2 more depend on it\n" in shown
+    found = data("-C", shop, "plan")
+    assert (found["blocked"], found["lacking"]) == (3, 1)
+    assert (
+        "1 of them cannot be built: 1 lacks an input\n"
+        in call("-C", shop, "plan", "orders", "--start", "2024-01-03", "--end", "2024-01-05").stdout
+    )
+
+
+def test_one_row_is_not_rows(shop: str) -> None:
+    shown = call("-C", shop, "query", "select i from range(9) t(i)", "--limit", "1").stdout
+    assert shown.endswith("the first 1 row; --limit shows more\n")

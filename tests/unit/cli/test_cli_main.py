@@ -114,3 +114,30 @@ def test_a_folder_without_a_project_is_refused_by_every_command(tmp_path: Path, 
             f"error: there is no headgate.toml in {tmp_path / 'no'}\nhint: Run `headgate init`"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bare_headgate_shows_the_help() -> None:
+    done = CliRunner().invoke(main, [])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == CliRunner().invoke(main, ["--help"]).stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_folder_can_follow_every_command(tmp_path: Path, name: str) -> None:
+    more = {
+        "explain": ["flights", "x"],
+        "history": ["flights"],
+        "query": ["select 1"],
+        "backfill": ["--reason", "x", "--yes"],
+        "resume": ["latest"],
+        "retry": ["latest"],
+        "cancel": ["latest"],
+    }
+    there = tmp_path / "there"
+    done = CliRunner().invoke(main, ["-C", str(tmp_path / "not"), name, *more.get(name, []), "-C", str(there)])
+    if name == "init":
+        assert f"headgate -C {there} plan" in done.stdout
+        assert (there / "headgate.toml").exists()
+    else:
+        assert done.exit_code == 2
+        assert f"there is no headgate.toml in {there}\n" in done.stderr

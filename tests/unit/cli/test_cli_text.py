@@ -8,6 +8,7 @@ import pytest
 
 from headgate.cli import text
 from headgate.model.run import RunState
+from headgate.views.summary import EndedTask
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,15 @@ class Inner:
 def test_values_become_json(capsys: pytest.CaptureFixture[str]) -> None:
     text.print_json({"x": (Inner(RunState.FAILED, ("\u00e9", "\udc80")),)})
     assert json.loads(capsys.readouterr().out) == {"x": [{"state": "failed", "keys": ["\u00e9", "\udc80"]}]}
+
+
+def test_failures_show_the_first_line_of_what_went_wrong() -> None:
+    long = EndedTask("sales", "2024-01-01", "permanent", "ValueError: " + "x" * 400, "look there", "")
+    lines = EndedTask("sales", "2024-01-02", "permanent", "\nKeyError: 'a'\nand more", "", "")
+    short = EndedTask("sales", "2024-01-03", "lost", "", "", "")
+    assert text.failures_text([long, lines, short]).splitlines() == [
+        "  sales/2024-01-01 (permanent) ValueError: " + "x" * 288 + " ...",
+        "    hint: look there",
+        "  sales/2024-01-02 (permanent) KeyError: 'a' ...",
+        "  sales/2024-01-03 (lost) ",
+    ]

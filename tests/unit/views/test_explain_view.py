@@ -4,15 +4,36 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headgate.drivers.naming import named_run
 from headgate.errors import UsageError
+from headgate.executors.inline import InlineExecutor
 from headgate.model.reason import Wait
 from headgate.model.run import RunState
 from headgate.views.explain import Explanation, Moved, Reader, explain
 from headgate.views.ranges import KeyRange
+from headgate.views.status import run_status
 from headgate.views.task import Upstream
+from headgate.worker.messages import Lost, Order
 
 if TYPE_CHECKING:
     from view_scene import Shop
+
+    from headgate.worker.messages import Outcome
+
+
+class Losing(InlineExecutor):
+    """Loses every worker that gets the third day of sales."""
+
+    _lost: tuple[Lost, ...] = ()
+
+    def submit(self, *orders: Order) -> None:
+        lost = [order for order in orders if (order.dataset, order.key) == ("sales", "2024-01-03")]
+        self._lost += tuple(Lost(order.attempt, "worker 7 was killed") for order in lost)
+        super().submit(*(order for order in orders if order not in lost))
+
+    def poll(self, timeout_s: float) -> list[Outcome]:
+        lost, self._lost = self._lost, ()
+        return list(lost) or super().poll(timeout_s)
 
 
 def explained(shop: Shop, dataset: str, key: str) -> Explanation:
@@ -95,6 +116,23 @@ def test_a_failure_is_told_and_what_waits_for_it(shop: Shop) -> None:
     assert trend is not None
     assert (trend.state, trend.failure) == ("not built", None)
     assert trend.waits_for == (Upstream("sales", "2024-01-03", failed=True),)
+
+
+def test_a_task_that_lost_all_its_workers_has_failed_as_status_says(shop: Shop) -> None:
+    run = shop.backfill(executor=Losing).run
+    task = explained(shop, "sales", "2024-01-03").task
+    assert task is not None
+    assert task.failure is not None
+    assert (task.run_state, task.state, task.failure.message) == (RunState.FAILED, "failed", "worker 7 was killed")
+    assert task.attempts > 1
+    waiting = explained(shop, "trend", "2024-01-04").task
+    assert waiting is not None
+    assert waiting.waits_for == (Upstream("sales", "2024-01-03", failed=True),)
+    store = shop.store()
+    try:
+        assert run_status(store, named_run(store, run)).failures == (task.failure,)
+    finally:
+        store.close()
 
 
 def test_a_drained_run_waits_for_a_coordinator(shop: Shop) -> None:

@@ -39,6 +39,7 @@ def test_the_same_content_again_keeps_its_version(shop: Shop) -> None:
         again, made = history(store, "sales", "2024-01-02", limit=10)
     assert again.version == made.version == made.attempt
     assert (again.is_new, made.is_new) == (False, True)
+    assert (again.is_head, made.is_head) == (True, False)
 
 
 def test_nothing_published_is_no_history(shop: Shop) -> None:

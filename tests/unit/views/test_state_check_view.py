@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headgate.views.state_check import StateCheck, check_state
+from headgate.drivers.live import now_ms
+from headgate.views.state_check import StateCheck, check_state, next_steps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +33,7 @@ def test_what_was_built_is_whole(shop: Shop) -> None:
 
 
 def test_nothing_built_is_fine(shop: Shop) -> None:
-    assert checked(shop) == StateCheck(0, 0, 0, (), ())
+    assert checked(shop) == StateCheck(0, 0, 0, (), (), (), ())
 
 
 def test_a_missing_file_is_found(shop: Shop) -> None:
@@ -76,3 +78,18 @@ def test_a_file_from_the_future_is_a_problem(shop: Shop) -> None:
     path.with_name("2024-01-01-a9999.parquet").write_bytes(b"?")
     (problem,) = checked(shop).problems
     assert "older than the data" in problem
+
+
+def test_damaged_files_and_lost_runs_name_the_command_that_mends_them(shop: Shop) -> None:
+    shop.backfill("sales", "trend", "total")
+    for path in sorted((shop.root / "data" / "sales").rglob("*.parquet"))[1:3]:
+        path.unlink()
+    min((shop.root / "data" / "total").rglob("*.parquet")).unlink()
+    found = replace(checked(shop), unowned=("20240101-1",))
+    assert found.damaged == (("sales", "2024-01-02"), ("sales", "2024-01-03"), ("total", "all"))
+    assert next_steps(found, shop.project().datasets, now_ms()) == (
+        ("resume", "20240101-1"),
+        ("backfill", "sales", "--start", "2024-01-02", "--end", "2024-01-04", "--all", "--reason", "repair"),
+        ("backfill", "total", "--all", "--reason", "repair"),
+    )
+    assert next_steps(found, {}, now_ms()) == (("resume", "20240101-1"),)

@@ -95,7 +95,9 @@ class Shop:
         """Return how things stand."""
         return look(self.project(), store, now_ms()).snapshot
 
-    def backfill(self, *select: str, forced: bool = False, drain: bool = False) -> RunSummary:
+    def backfill(
+        self, *select: str, forced: bool = False, drain: bool = False, executor: type[InlineExecutor] = InlineExecutor
+    ) -> RunSummary:
         """Build what is missing or stale; with `drain` only what starts first."""
         project = self.project()
         store = self.store(create=True)
@@ -105,13 +107,13 @@ class Shop:
                 take_over(store, project.paths.data, now_ms(), author="ada")
                 world = look(project, store, now_ms())
                 plan = make_plan(world.snapshot, Request(select, forced=forced))
-                executor = InlineExecutor(self.root)
-                coordinator = Coordinator(project, store, executor, author="ada")
+                runs_in = executor(self.root)
+                coordinator = Coordinator(project, store, runs_in, author="ada")
                 coordinator.submit(world, plan, reason="a test")
                 if drain:
                     coordinator.drain()
                 summary = coordinator.drive()
-                executor.close()
+                runs_in.close()
                 return summary
         finally:
             sys.path[:] = path
