@@ -5,18 +5,21 @@ VENV ?= .venv
 UV ?= uv
 # The folder of the demo: a copy of examples/flights keeps its data elsewhere.
 FLIGHTS ?= examples/flights
+# How often `make crash` kills.
+ROUNDS ?= 50
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUERY := $(BIN)/headgate -C $(FLIGHTS) query
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo test check crash format bench lock clean
 
 help:
 	@echo "make demo    install, land a year of flights, backfill it, look at the result"
 	@echo "make test    install and run every test"
 	@echo "make check   format, lint, types, import rules, fast tests"
+	@echo "make crash   kill real processes at random, ROUNDS times (50); CI does 3"
 	@echo "make format  format and fix what can be fixed"
 	@echo "make bench   run every benchmark"
 	@echo "make lock    choose the versions of all dependencies again (needs uv)"
@@ -55,6 +58,9 @@ check: $(INSTALLED)
 	@$(BIN)/mypy --explicit-package-bases src/headgate bench examples
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow" -q
+
+crash: $(INSTALLED)
+	@HEADGATE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n auto tests/crash
 
 format: $(INSTALLED)
 	@$(BIN)/ruff check --fix .
