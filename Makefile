@@ -50,7 +50,7 @@ demo: $(INSTALLED)
 	@echo "  docs/tutorial.md: change a file, interrupt a run, kill it, resume"
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -n 0
+	@$(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: $(INSTALLED)
 	@$(BIN)/ruff format --check .

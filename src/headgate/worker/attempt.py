@@ -24,7 +24,6 @@ from headgate.worker.messages import Failed, Staged, StagedFile
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Callable
-    from concurrent.futures import Future
     from types import ModuleType
 
     from headgate.tables.staging import StagedTable
@@ -133,7 +132,7 @@ class _Pulled:
     def __init__(self, items: AsyncIterator[object], loop: asyncio.AbstractEventLoop) -> None:
         self._items = items
         self._loop = loop
-        self._pending: Future[object] | None = None
+        self._waiting: asyncio.Task[object] | None = None
         self._stopped = False
 
     def __iter__(self) -> _Pulled:
@@ -142,22 +141,28 @@ class _Pulled:
     def __next__(self) -> object:
         import asyncio
 
-        if self._stopped:
-            raise AttemptError(ErrorClass.PERMANENT, "the attempt was cancelled")
-        self._pending = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
         try:
-            return self._pending.result()
+            return asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
         except StopAsyncIteration:
             raise StopIteration from None
 
     async def _next(self) -> object:
-        return await anext(self._items)
+        # On the loop, as `stop` is: between a look at `_stopped` in the other thread and this, it could be stopped.
+        import asyncio
+
+        if self._stopped:
+            raise AttemptError(ErrorClass.PERMANENT, "the attempt was cancelled")
+        self._waiting = asyncio.current_task()
+        try:
+            return await anext(self._items)
+        finally:
+            self._waiting = None
 
     def stop(self) -> None:
-        """End the iteration with an error, at once."""
+        """End the iteration with an error, at once. Called on the loop."""
         self._stopped = True
-        if self._pending is not None:
-            self._pending.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
 
 def _resolve(order: Order) -> _Entry:

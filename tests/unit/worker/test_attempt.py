@@ -433,3 +433,29 @@ def test_async_cancel_leaves_nothing(order, module, tmp_path, name):
     asyncio.run(run())
     assert not (tmp_path / "staged.parquet").exists()
     assert module.closed == (["midway"] if name == "a_hangs_midway" else [])
+
+
+def test_async_cancel_between_two_items(order, module, tmp_path, monkeypatch):
+    submit = asyncio.run_coroutine_threadsafe
+    asked = []
+
+    async def run():
+        task = asyncio.create_task(run_attempt_async(order("a_hangs_midway")))
+
+        def submit_late(items, loop):
+            asked.append(items)
+            if len(asked) == 2:
+                # The thread has seen that nobody cancelled; now somebody does, and the loop goes on before it asks.
+                loop.call_soon_threadsafe(task.cancel)
+                for _ in range(10):
+                    submit(asyncio.sleep(0), loop).result()
+            return submit(items, loop)
+
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", submit_late)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert not (tmp_path / "staged.parquet").exists()
+    assert module.closed == ["midway"]
+    assert not module.STARTED.is_set()
