@@ -29,24 +29,28 @@ DATASETS = (
 
 
 class Sides:
-    """Both sides, on the same landed files; each time from nothing."""
+    """Both sides, on the same landed files; each time from nothing.
+
+    Each time in a new folder: ext4 is slow to make files where others have just been deleted.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.project = folder / "project"
-        self.out = folder / "out"
-        self.project.mkdir()
-        for name in ("pipeline.py", "headgate.toml"):
-            shutil.copy(EXAMPLE / name, self.project)
-        self.landing = self.project / "landing"
+        self.folder = folder
+        self.landing = folder / "landing"
+        self.turns = 0
         _timed(sys.executable, EXAMPLE / "land.py", self.landing)
 
     def headgate_s(self) -> float:
-        for name in (".headgate", "data"):
-            shutil.rmtree(self.project / name, ignore_errors=True)
+        self.turns += 1
+        self.project = self.folder / f"project-{self.turns}"
+        self.project.mkdir()
+        for name in ("pipeline.py", "headgate.toml"):
+            shutil.copy(EXAMPLE / name, self.project)
+        (self.project / "landing").symlink_to(self.landing)
         return _timed(HEADGATE, "-C", self.project, "backfill", "--yes", "--reason", "benchmark")
 
     def script_s(self) -> float:
-        shutil.rmtree(self.out, ignore_errors=True)
+        self.out = self.folder / f"out-{self.turns}"
         return _timed(sys.executable, SCRIPT, self.landing, self.out)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""Small tables that this process has just written or read, so that who reads them next need not decode them again.
+"""What this process has just made of small data files, so that who needs it next need not make it again.
 
 A data file never changes, and a source's file is kept only if its bytes had the hash that it was pinned with, so path
 and hash name the content for good.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Table = TypeVar("Table")
 
 LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -19,7 +21,7 @@ SMALL_BYTES = 8 * 1024 * 1024
 """Tables of up to this size are written and read whole."""
 
 
-class RecentTables:
+class Recent(Generic[Table]):
     """The tables used last, up to a limit of bytes. Safe in threads.
 
     Args:
@@ -29,13 +31,11 @@ class RecentTables:
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_bytes = limit_bytes
         self._bytes = 0
-        self._tables: OrderedDict[tuple[str, str], tuple[pa.Table, int]] = OrderedDict()
+        self._tables: OrderedDict[tuple[str, str], tuple[Table, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(self, path: str, digest: str, table: pa.Table) -> None:
-        """Keep the table that a file with this path and hash is known to hold."""
-        # Not `nbytes`, which is slow because it looks into every slice.
-        size = table.get_total_buffer_size()
+    def keep(self, path: str, digest: str, table: Table, size: int) -> None:
+        """Keep the table, of so many bytes, that a file with this path and hash is known to hold."""
         if size > self._limit_bytes // 4:
             return
         with self._lock:
@@ -45,7 +45,7 @@ class RecentTables:
             while self._bytes > self._limit_bytes:
                 self._drop(next(iter(self._tables)))
 
-    def find(self, path: str, digest: str) -> pa.Table | None:
+    def find(self, path: str, digest: str) -> Table | None:
         """Return the table of a file; None if it is not kept."""
         with self._lock:
             if (path, digest) not in self._tables:
@@ -58,5 +58,5 @@ class RecentTables:
             self._bytes -= self._tables.pop(name)[1]
 
 
-recent = RecentTables()
-"""The tables of this process."""
+recent: Recent[pa.Table] = Recent()
+"""Tables as Arrow holds them."""

@@ -14,6 +14,7 @@ import hashlib
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,21 @@ class StagedTable:
     schema: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How tables of one schema are stored.
+
+    Args:
+        schema: The schema of the file.
+        texts: The columns that are worth a dictionary.
+        text: The schema as it is recorded.
+    """
+
+    schema: pa.Schema
+    texts: list[str]
+    text: tuple[tuple[str, str], ...]
+
+
 def stage(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedTable:
     """Write batches to a new Parquet file, fsync it, and audit it by reading it back.
 
@@ -64,22 +80,29 @@ def stage(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> S
         UnavailableError: The file system refused, or what was read back is not what was written. Never retried here:
             after a failed fsync nobody knows what is on disk.
     """
-    stored = stored_schema(schema)
-    source = (_cast(batch, stored) for batch in batches)
+    form = _form(schema)
+    source = (_cast(batch, form.schema) for batch in batches)
     head: list[pa.RecordBatch] = []
     head_bytes = 0
     for batch in source:
         head.append(batch)
         head_bytes += batch.get_total_buffer_size()
         if head_bytes > SMALL_BYTES:
-            return _stage_stream(path, stored, chain(head, source))
-    return _stage_whole(path, pa.Table.from_batches(head, stored))
+            return _stage_stream(path, form, chain(head, source))
+    return _stage_whole(path, form, pa.Table.from_batches(head, form.schema))
 
 
-def _stage_whole(path: Path, table: pa.Table) -> StagedTable:
+@lru_cache(maxsize=256)
+def _form(schema: pa.Schema) -> _Form:
+    stored = stored_schema(schema)
+    # A dictionary is tried on every value: half of the time for numbers that hardly repeat.
+    return _Form(stored, [field.name for field in stored if _is_text(field.type)], schema_text(stored))
+
+
+def _stage_whole(path: Path, form: _Form, table: pa.Table) -> StagedTable:
     """Stage a small table, which is encoded in memory."""
     sink = pa.BufferOutputStream()
-    with _writer(sink, table.schema) as writer, _refusals():
+    with _writer(sink, form) as writer, _refusals():
         writer.write_table(table)
     checksum = ContentChecksum()
     for batch in table.to_batches():
@@ -91,25 +114,25 @@ def _stage_whole(path: Path, table: pa.Table) -> StagedTable:
         file.write(encoded[len(encoded) // 2 :])
         file.fsync()
         crash_point("worker.after_write")
-        staged = _audited(file, table.schema, checksum)
-    recent.keep(str(path), staged.hash, table)
+        staged = _audited(file, form, checksum)
+    recent.keep(str(path), staged.hash, table, table.get_total_buffer_size())
     return staged
 
 
-def _stage_stream(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedTable:
+def _stage_stream(path: Path, form: _Form, batches: Iterable[pa.RecordBatch]) -> StagedTable:
     """Stage a table of any size in bounded memory."""
     checksum = ContentChecksum()
     crash_point("worker.before_stage")
     with _NewFile(path) as file:
-        with pa.PythonFile(file, mode="w") as sink, _writer(sink, schema) as writer:
+        with pa.PythonFile(file, mode="w") as sink, _writer(sink, form) as writer:
             for group in _groups(batches):
                 for batch in group:
                     checksum.update(batch)
                 with _refusals():
-                    writer.write_table(pa.Table.from_batches(group, schema), row_group_size=GROUP_ROWS)
+                    writer.write_table(pa.Table.from_batches(group, form.schema), row_group_size=GROUP_ROWS)
         file.fsync()
         crash_point("worker.after_write")
-        return _audited(file, schema, checksum)
+        return _audited(file, form, checksum)
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
@@ -139,11 +162,9 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _writer(sink: pa.NativeFile, schema: pa.Schema) -> pq.ParquetWriter:
-    # A dictionary is tried on every value: half of the time for numbers that hardly repeat.
-    texts = [field.name for field in schema if _is_text(field.type)]
+def _writer(sink: pa.NativeFile, form: _Form) -> pq.ParquetWriter:
     with _refusals():
-        return pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=texts)
+        return pq.ParquetWriter(sink, form.schema, compression="zstd", use_dictionary=form.texts)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -162,7 +183,7 @@ def _refusals() -> Iterator[None]:
         ) from error
 
 
-def _audited(file: _NewFile, schema: pa.Schema, checksum: ContentChecksum) -> StagedTable:
+def _audited(file: _NewFile, form: _Form, checksum: ContentChecksum) -> StagedTable:
     """Read a file back and compare its bytes and rows with what was written.
 
     Raises:
@@ -182,7 +203,7 @@ def _audited(file: _NewFile, schema: pa.Schema, checksum: ContentChecksum) -> St
             hint=_DISK_HINT,
         )
     crash_point("worker.after_audit")
-    return StagedTable(file.path, rows, size, found, checksum.text(), schema_text(schema))
+    return StagedTable(file.path, rows, size, found, checksum.text(), form.text)
 
 
 class _NewFile:

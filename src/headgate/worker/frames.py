@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headgate.model.run import ErrorClass
-from headgate.tables.recent import SMALL_BYTES, recent
+from headgate.tables.recent import SMALL_BYTES, Recent, recent
 from headgate.worker.failures import AttemptError, text_of
 from headgate.worker.pinned import check_digest, is_hashed
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
+_recent_frames: Recent[pl.DataFrame] = Recent()
+"""Tables as Polars holds them: it copies texts, and a trailing window reads the same files again and again."""
+
 
 def polars_lazy(files: InputFiles) -> pl.LazyFrame:
     """Return the rows as a LazyFrame: large Parquet files are scanned, everything else is read at once."""
@@ -40,9 +43,9 @@ def polars_lazy(files: InputFiles) -> pl.LazyFrame:
 
     if files.format != "parquet":
         return _read_texts(files).lazy()
-    table = _small(files)
-    if table is not None:
-        return pl.DataFrame(table).lazy()
+    frame = _small_frame(files)
+    if frame is not None:
+        return frame.lazy()
     scans = [pl.scan_parquet(path, glob=False, hive_partitioning=False) for path in files.paths]
     schemas = []
     for path, scan in zip(files.paths, scans, strict=True):
@@ -60,12 +63,8 @@ def polars(files: InputFiles) -> pl.DataFrame:
     """Return the rows as a DataFrame."""
     if files.format != "parquet":
         return _read_texts(files)
-    table = _small(files)
-    if table is None:
-        return polars_lazy(files).collect()
-    import polars as pl
-
-    return pl.DataFrame(table)
+    frame = _small_frame(files)
+    return polars_lazy(files).collect() if frame is None else frame
 
 
 def arrow(files: InputFiles) -> pa.Table:
@@ -121,6 +120,33 @@ def _small(files: InputFiles) -> pa.Table | None:
     return pa.concat_tables(tables)
 
 
+def _small_frame(files: InputFiles) -> pl.DataFrame | None:
+    """Return what `_small` does, as a frame of its own: what a function does to it in place stays there."""
+    if not is_small(files):
+        return None
+    import polars as pl
+
+    frames = [_frame(file, immutable=files.immutable) for file in files.files]
+    if len(frames) == 1:
+        return frames[0].clone()
+    try:
+        return pl.concat(frames)
+    except (pl.exceptions.SchemaError, pl.exceptions.ShapeError):
+        return None
+
+
+def _frame(file: FilePin, *, immutable: bool) -> pl.DataFrame:
+    import polars as pl
+
+    is_proven = immutable or is_hashed(file)
+    frame = _recent_frames.find(file.path, file.hash) if is_proven else None
+    if frame is None:
+        frame = pl.DataFrame(_read_parquet(file, immutable=immutable))
+        if is_proven:
+            _recent_frames.keep(file.path, file.hash, frame, int(frame.estimated_size()))
+    return frame
+
+
 def _read_parquet(file: FilePin, *, immutable: bool) -> pa.Table:
     found = recent.find(file.path, file.hash)
     if found is not None:
@@ -136,7 +162,7 @@ def _read_parquet(file: FilePin, *, immutable: bool) -> pa.Table:
         with pq.ParquetFile(source) as opened:
             table = opened.read(use_threads=False)
     if is_proven:
-        recent.keep(file.path, file.hash, table)
+        recent.keep(file.path, file.hash, table, table.get_total_buffer_size())
     return table
 
 

@@ -255,6 +255,14 @@ def test_a_recent_table_is_what_was_pinned_even_if_its_file_is_not(tmp_path):
     assert opened([file], InputKind.ARROW_TABLE).equals(A)
 
 
+def test_what_a_function_does_to_its_frame_is_not_seen_by_the_next(tmp_path):
+    file = write(tmp_path / "a.parquet", A)
+    frame = opened([file], InputKind.POLARS_DATA_FRAME)
+    frame.insert_column(0, pl.Series("mine", [None] * frame.height))
+    assert opened([file], InputKind.POLARS_DATA_FRAME).equals(pl.DataFrame(A))
+    assert opened([file], InputKind.POLARS_LAZY_FRAME).collect().equals(pl.DataFrame(A))
+
+
 def test_a_large_file_is_not_kept_because_it_is_hashed_apart_from_reading(tmp_path, monkeypatch):
     monkeypatch.setattr(frames, "SMALL_BYTES", 0)
     file = write(tmp_path / "a.parquet", A)
