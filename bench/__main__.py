@@ -7,7 +7,20 @@ import importlib
 
 from bench.measure import as_json, as_table
 
-NAMES = ("noop", "tiny", "flights", "waiting")
+NAMES = (
+    "core",
+    "noop",
+    "noop_100k",
+    "fresh_delay",
+    "async",
+    "restart",
+    "tiny",
+    "flights",
+    "waiting",
+    "heterogeneous",
+)
+MODULES = {"async": "sleepers"}
+"""Where the name of a benchmark cannot be that of a module."""
 
 
 def main() -> None:
@@ -15,7 +28,7 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     arguments = parser.parse_args()
-    figures = importlib.import_module(f"bench.{arguments.name}").run()
+    figures = importlib.import_module(f"bench.{MODULES.get(arguments.name, arguments.name)}").run()
     print((as_json if arguments.json else as_table)(arguments.name, figures))
 
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from headgate.model.partitioning import product as product
     from headgate.model.partitioning import static as static
     from headgate.model.partitioning import weekly as weekly
+    from headgate.model.policy import FailureMode as FailureMode
     from headgate.project.context import Context as Context
     from headgate.project.declare import dataset as dataset
+    from headgate.project.declare import failure as failure
     from headgate.project.declare import source as source
     from headgate.project.mappings import all_partitions as all_partitions
     from headgate.project.mappings import custom as custom
@@ -46,10 +48,12 @@ _MODULES = {
     "product": "headgate.model.partitioning",
     "static": "headgate.model.partitioning",
     "weekly": "headgate.model.partitioning",
+    "FailureMode": "headgate.model.policy",
     "Context": "headgate.project.context",
     "all_partitions": "headgate.project.mappings",
     "custom": "headgate.project.mappings",
     "dataset": "headgate.project.declare",
+    "failure": "headgate.project.declare",
     "fixed": "headgate.project.mappings",
     "input": "headgate.project.mappings",
     "offset": "headgate.project.mappings",
@@ -62,6 +66,7 @@ _MODULES = {
 __all__ = [
     "ConflictError",
     "Context",
+    "FailureMode",
     "HeadgateError",
     "InputFiles",
     "InternalError",
@@ -72,6 +77,7 @@ __all__ = [
     "custom",
     "daily",
     "dataset",
+    "failure",
     "fixed",
     "hourly",
     "input",

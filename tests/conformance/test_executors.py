@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from headgate.errors import UnavailableError
 from headgate.executors.inline import InlineExecutor
@@ -267,15 +268,33 @@ def test_runs_async_functions(executor: Executor, order: Orders) -> None:
 
 def test_knows_what_it_holds_and_has_room_again_afterwards(executor: Executor, order: Orders) -> None:
     room = executor.capacity()
-    assert room.processes > 0
-    assert room.io > 0
-    orders = [order("noop") for _ in range(room.processes)] + [order("anoop")]
+    assert 0 < room.process.free <= room.process.slots * room.process.depth
+    assert 0 < room.io.free <= room.io.slots * room.io.depth
+    orders = [order("noop") for _ in range(room.process.free)] + [order("anoop")]
     executor.submit(*orders)
     assert executor.attached() == {one.attempt for one in orders}
-    assert executor.capacity() == (0, room.io - 1)
+    assert (executor.capacity().process.free, executor.capacity().io.free) == (0, room.io.free - 1)
     collect(executor, len(orders))
-    assert executor.capacity().processes > 0
+    assert executor.capacity().process.free > 0
     assert executor.capacity().io == room.io
+
+
+def test_a_class_is_spread_among_so_many_workers_at_most(local: Callable[..., LocalExecutor], order: Orders) -> None:
+    executor = local(processes=2)
+    narrow = [structs.replace(order("wait_for_go"), service_class="backfill", spread=1) for _ in range(2)]
+    start(executor, order, narrow[0])
+    executor.submit(narrow[1])
+    urgent = structs.replace(order("noop"), service_class="fresh", spread=2)
+    executor.submit(urgent)
+    found: dict[int, Outcome] = {}
+    while urgent.attempt not in found:
+        found |= collect(executor, 1)
+    assert isinstance(found[urgent.attempt], Staged)
+    assert not order.has_started(narrow[1])
+    (order.directory / "go").touch()
+    # The second may have been given back, if it waited behind the first for long.
+    found |= collect(executor, 3 - len(found))
+    assert isinstance(found[narrow[0].attempt], Staged)
 
 
 @pytest.mark.parametrize("name", ["fail", "afail"])
@@ -476,10 +495,10 @@ def test_what_waits_behind_a_long_attempt_is_returned(local: Callable[..., Local
     behind = order("noop")
     executor.submit(behind)
     assert collect(executor, 1) == {behind.attempt: Returned([behind.attempt])}
-    assert executor.capacity().processes == 0
+    assert executor.capacity().process.free == 0
     (order.directory / "go").touch()
     assert isinstance(collect(executor, 1)[long.attempt], Staged)
-    assert executor.capacity().processes > 0
+    assert executor.capacity().process.free > 0
 
 
 def test_async_attempts_are_cancelled_alone(local: Callable[..., LocalExecutor], order: Orders) -> None:
@@ -572,7 +591,7 @@ def test_workers_that_cannot_start_give_their_orders_back(
         executor.submit(*[order(name) for _ in range(5)])
         assert {type(outcome) for outcome in collect(executor, 5).values()} == {Returned}
         assert executor.attached() == set()
-        assert 0 in executor.capacity()
+        assert 0 in {room.free for room in executor.capacity()}
         for _ in range(2):
             with pytest.raises(UnavailableError, match="status 7: this python is broken") as caught:
                 executor.poll(LIMIT_S)

@@ -48,6 +48,7 @@ def test_last_attempts_are_those_of_tasks_that_have_not_succeeded(store: Store) 
         replace(an_attempt(4, "failed"), number=2),
         an_attempt(5, "running"),
         an_attempt(6, "failed", dataset="weather"),
+        an_attempt(7, "yielded"),
     ]
     begin(store, *attempts)
     publish(store, a_candidate(attempts[0]))
@@ -59,6 +60,7 @@ def test_last_attempts_are_those_of_tasks_that_have_not_succeeded(store: Store) 
                 (3, AttemptState.RETURNED, None),
                 (4, AttemptState.FAILED, bad),
                 (6, AttemptState.FAILED, bad),
+                (7, AttemptState.YIELDED, None),
             ],
             now_ms=9,
         )

@@ -1,4 +1,4 @@
-"""The contract of state stores: runs, commands, the journal, reads, and what is there after opening again."""
+"""The contract of state stores: runs, the journal, reads, and what is there after opening again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, bui
 
 from headgate.errors import ConflictError, InternalError, UsageError
 from headgate.model.run import RunState
-from headgate.store.store import Command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,40 +125,6 @@ def test_runs_are_found_by_state_newest_first(store: Store) -> None:
     assert found(RunState.RUNNING, limit=1) == ["r2"]
     assert found(RunState.FAILED, RunState.SUCCEEDED) == ["r3", "r1"]
     assert found(RunState.CANCELLED) == found() == []
-
-
-def test_commands_wait_oldest_first_until_they_are_settled(opener: Callable[[], Store], store: Store) -> None:
-    with store.transaction() as tx:
-        tx.add_run(a_run())
-    other = opener()
-    with other.transaction() as tx:
-        assert tx.add_command(RUN, "drain", author="ada", reason="night", now_ms=1)
-        assert tx.add_command(RUN, "cancel", author="bob", reason="", now_ms=2)
-    drain, cancel = Command(1, RUN, "drain", "ada", "night"), Command(2, RUN, "cancel", "bob", "")
-    for reader in (store, other, store):
-        with reader.transaction() as tx:
-            assert tx.pending_commands() == [drain, cancel]
-    other.close()
-    with store.transaction() as tx:
-        tx.settle_commands([drain.id, 77])
-        assert tx.pending_commands() == [cancel]
-    with store.transaction() as tx:
-        tx.settle_commands([])
-        tx.settle_commands([cancel.id])
-        assert tx.pending_commands() == []
-        # A number is not given twice: a command that is settled late must not take a newer one with it.
-        assert tx.add_command(RUN, "drain", author="ada", reason="", now_ms=3)
-        assert [command.id for command in tx.pending_commands()] == [3]
-
-
-@pytest.mark.parametrize("state", list(RunState))
-def test_commands_are_refused_when_nothing_is_left_to_do(store: Store, state: RunState) -> None:
-    with store.transaction() as tx:
-        tx.add_run(a_run(state=state))
-        is_live = state in {RunState.RUNNING, RunState.INTERRUPTED}
-        assert tx.add_command(RUN, "cancel", author="ada", reason="", now_ms=1) == is_live
-        assert tx.add_command("none", "cancel", author="ada", reason="", now_ms=1) is False
-        assert [command.run for command in tx.pending_commands()] == [RUN] * is_live
 
 
 def test_any_text_can_be_journaled_and_none_that_is_not_unicode(store: Store) -> None:

@@ -21,7 +21,6 @@ modules = ["crash_pipeline"]
 
 [workers]
 processes = 2
-max_attempts = 3
 """
 
 PIPELINE = """

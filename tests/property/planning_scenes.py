@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
-from headgate.core.events import AttemptSucceeded, Pool, RunSubmitted, SlotsOffered
+from headgate.core.events import AttemptSucceeded, Lane, RunSubmitted, SlotsOffered
 from headgate.core.scheduler import Scheduler
 from headgate.model.calendar import instant, zone_of
 from headgate.model.dataset import Dataset, Format, Input, Source
@@ -319,11 +319,11 @@ def run(
     left = {name: array == TaskState.WAITING for name, array in states.items()}
     plan = with_problems(town.snapshot(), plan, left)
     scheduler = Scheduler()
-    step = scheduler.handle(RunSubmitted("r", make_stages(plan, town.snapshot(), states), 1), 0)
+    step = scheduler.handle(RunSubmitted("r", make_stages(plan, town.snapshot(), states)), 0)
     running: list[tuple[int, Node]] = []
     while len(built) - len(before or {}) < most:
-        for pool in Pool:
-            step = scheduler.handle(SlotsOffered(pool, 2), 0)
+        for lane in Lane:
+            step = scheduler.handle(SlotsOffered(lane, 2, 1_000), 0)
             running += [
                 (start.task, (plan.datasets[start.stage].name, int(plan.datasets[start.stage].indices[start.position])))
                 for start in step.effects

@@ -16,11 +16,10 @@ from headgate.core.effects import FinishRun, StartAttempt, Step, StopAttempt
 from headgate.core.events import (
     AttemptCancelled,
     AttemptFailed,
-    AttemptLost,
     AttemptReturned,
     AttemptSucceeded,
     Event,
-    Pool,
+    Lane,
     RunSubmitted,
     SlotsOffered,
     Stage,
@@ -28,10 +27,13 @@ from headgate.core.events import (
 from headgate.core.invariants import violations
 from headgate.core.scheduler import Scheduler
 from headgate.core.states import DONE, ENDED, HALTED, MOVES
-from headgate.model.run import RunState, TaskState
+from headgate.model.policy import BreakerPolicy, RetryPolicy
+from headgate.model.run import ErrorClass, RunState, TaskState
 
 RUN = "r"
 MAX_TRIES = 3
+RETRY = RetryPolicy(MAX_TRIES, backoff_ms=0)
+NO_BREAKER = BreakerPolicy(10**9)
 
 
 class Outcome(Enum):
@@ -95,12 +97,14 @@ def make_scene(seed: int, *, n_stages: int, n_tasks: int, ended: bool) -> Scene:
         stages.append(
             Stage(
                 dataset=f"s{number}",
-                pool=random.choice(list(Pool)),
+                lane=random.choice(list(Lane)),
                 edges=tuple(edge for edge, _ in pairs),
                 priority=np.array([random.randrange(5) for _ in range(size)], np.int64),
                 states=np.array(states, np.uint8),
                 changed=np.array([s == TaskState.SUCCEEDED and random.random() < 0.5 for s in states], bool),
                 skippable=np.array([random.random() < 0.6 for _ in range(size)], bool),
+                retry=RETRY,
+                breaker=NO_BREAKER,
             )
         )
         reads.append(tuple((edge.upstream, lists) for edge, lists in pairs))
@@ -189,14 +193,14 @@ class World:
     Args:
         scene: The run that is driven.
         random: Decides what happens next.
-        room: Attempts that each pool can take.
+        room: Attempts that each lane can take.
     """
 
     scene: Scene
     random: Random
-    room: dict[Pool, int]
-    scheduler: Scheduler = field(default_factory=Scheduler)
-    running: dict[int, Pool] = field(default_factory=dict)
+    room: dict[Lane, int]
+    scheduler: Scheduler = field(default_factory=lambda: Scheduler(traced=True))
+    running: dict[int, Lane] = field(default_factory=dict)
     stopping: set[int] = field(default_factory=set)
     known: dict[int, TaskState] = field(default_factory=dict)
     ended: RunState | None = None
@@ -207,7 +211,7 @@ class World:
         stages = self.scene.stages if stages is None else stages
         submitted = [TaskState(state) for stage in stages for state in stage.states.tolist()]
         self.known = dict(enumerate(submitted))
-        return self.tell(RunSubmitted(RUN, stages, MAX_TRIES))
+        return self.tell(RunSubmitted(RUN, stages))
 
     def tell(self, event: Event) -> Step:
         step = self.scheduler.handle(event, 0)
@@ -222,8 +226,8 @@ class World:
         table = self.table
         assert dict(enumerate(table.state)) == self.known
         assert table.tasks_in(TaskState.RUNNING) == sorted(self.running)
-        for pool, room in self.room.items():
-            assert sum(p is pool for p in self.running.values()) <= room
+        for lane, room in self.room.items():
+            assert sum(one is lane for one in self.running.values()) <= room
         found = violations(self.scheduler)
         assert not found, found
         return step
@@ -234,13 +238,14 @@ class World:
 
     def _carry_out(self, effect: object) -> None:
         match effect:
-            case StartAttempt(run, task, stage, position, number):
+            case StartAttempt(run, task, stage, position, number, spread):
                 assert run == RUN
                 assert not self.closed
                 assert task not in self.running
                 assert self.table.stage_of(task) == (stage, position)
                 assert number == self.table.tries[task]
-                self.running[task] = self.scene.stages[stage].pool
+                self.running[task] = lane = self.scene.stages[stage].lane
+                assert spread == self.room[lane]
             case StopAttempt(_, task):
                 assert task in self.running
                 self.stopping.add(task)
@@ -250,8 +255,9 @@ class World:
                 self.ended = state
 
     def offer(self) -> Step:
-        pool = self.random.choice([pool for pool in Pool if self.room[pool]])
-        return self.tell(SlotsOffered(pool, self.room[pool] - sum(p is pool for p in self.running.values())))
+        lane = self.random.choice([lane for lane in Lane if self.room[lane]])
+        busy = sum(one is lane for one in self.running.values())
+        return self.tell(SlotsOffered(lane, self.room[lane] - busy, self.room[lane]))
 
     def end_one(self) -> Step:
         """Let one attempt come back: mostly with its outcome, sometimes lost or returned."""
@@ -268,9 +274,9 @@ class World:
         if luck < 0.1:
             return AttemptReturned(RUN, task)
         if outcome is Outcome.POISON or (luck < 0.2 and self.table.tries[task] < MAX_TRIES):
-            return AttemptLost(RUN, task)
+            return AttemptFailed(RUN, task, ErrorClass.LOST)
         if outcome is Outcome.FAILS:
-            return AttemptFailed(RUN, task)
+            return AttemptFailed(RUN, task, ErrorClass.DATA)
         return AttemptSucceeded(RUN, task, outcome is Outcome.CHANGED)
 
     def step(self) -> Step:
@@ -312,7 +318,7 @@ class World:
 
 def make_world(scene: Scene, seed: int) -> World:
     random = Random(seed)
-    return World(scene, random, {pool: random.randint(1, 3) for pool in Pool})
+    return World(scene, random, {lane: random.randint(1, 3) for lane in Lane})
 
 
 def verdict(states: list[list[TaskState]]) -> RunState:

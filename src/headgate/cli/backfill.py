@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 @click.command("backfill")
 @options.request
 @options.reason(required=True)
+@click.option(
+    "--class", "service_class", metavar="NAME", default="backfill", help="Service class; backfill if not given."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @options.as_json
 @options.folder
@@ -36,6 +39,7 @@ def command(
     end: str | None,
     forced: bool,
     reason: str,
+    service_class: str,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -45,30 +49,40 @@ def command(
     steps); none means all of them. Ctrl-C once lets running tasks end, twice stops at once; either way `headgate
     resume` goes on.
     """
-    from headgate.drivers.session import Session
+    from headgate.drivers.session import Session, author
     from headgate.model.plan import Request
+    from headgate.views.forecast import forecast
     from headgate.views.plan import plan_view
 
     session = Session(root)
     try:
+        session.project.policies.service_class(service_class)
         world, plan = session.plan(Request(select, start, end, forced))
-        view = plan_view(plan, world.snapshot)
+        # Who does not look at the plan does not wait for what it says.
+        done = (
+            None
+            if yes
+            else forecast(
+                session.project, session.store, world.snapshot, plan, owner=author(), service_class=service_class
+            )
+        )
+        view = plan_view(plan, world.snapshot, forecast=done)
         if plan.blocked == plan.size:
             return _nothing(view, as_json=as_json)
         if not _confirmed(view, yes=yes, as_json=as_json):
             click.echo("nothing was started", err=True)
             return 1
-        return _run(session, world, plan, reason=reason, as_json=as_json)
+        return _run(session, world, plan, reason=reason, service_class=service_class, as_json=as_json)
     finally:
         session.close()
 
 
-def _run(session: Session, world: World, plan: Plan, *, reason: str, as_json: bool) -> int:
+def _run(session: Session, world: World, plan: Plan, *, reason: str, service_class: str, as_json: bool) -> int:
     from headgate.cli.going import run
 
     return run(
         lambda on_start, on_progress: session.backfill(
-            world, plan, reason=reason, on_start=on_start, on_progress=on_progress
+            world, plan, reason=reason, service_class=service_class, on_start=on_start, on_progress=on_progress
         ),
         as_json=as_json,
     )

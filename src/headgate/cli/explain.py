@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.text import counted, keys, moment, plain, print_json, size
+from headgate.cli.text import counted, duration, keys, moment, plain, print_json, size, table, until_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from headgate.views.explain import Explanation, Moved, Reader
+    from headgate.views.policies import PolicyView, Setting
     from headgate.views.ranges import KeyRange
     from headgate.views.task import Task
 
@@ -30,17 +31,17 @@ STATES = {"published": "green", "present": "green", "stale": "yellow", "changed"
 def command(root: Path, dataset: str, key: str, as_json: bool) -> None:
     """Show what state the partition KEY of DATASET is in and why, what it was made from, what waits for what.
 
-    KEY is the partition's key, such as 2013-07-04, 2013-07, us or 2013-07-04/us; `all` for a dataset without
-    partitions.
+    Also what would lift a wait, and which policies hold. KEY is the partition's key, such as 2013-07-04, 2013-07, us
+    or 2013-07-04/us; `all` for a dataset without partitions.
     """
-    from headgate.drivers.session import Session
+    from headgate.drivers.session import Session, author
     from headgate.model.plan import Request
     from headgate.views.explain import explain
 
     session = Session(root)
     try:
         world, _ = session.plan(Request())
-        found = explain(session.project, session.store, world.snapshot, dataset, key)
+        found = explain(session.project, session.store, world.snapshot, dataset, key, author=author())
     finally:
         session.close()
     print_json(found) if as_json else click.echo(_text(found))
@@ -67,6 +68,8 @@ def _text(found: Explanation) -> str:
     lines += ["", *(f"  {name:<10}  {text}".rstrip() for name, text in facts)]
     if found.task and found.task.failure and found.task.failure.traceback:
         lines += ["", *(f"  {plain(line)}" for line in found.task.failure.traceback.rstrip().splitlines())]
+    if found.policies:
+        lines += ["", *_policies(found.policies)]
     return "\n".join(lines)
 
 
@@ -127,6 +130,10 @@ def _task(task: Task | None) -> Iterable[tuple[str, str]]:
     tries = f" after {counted(task.attempts, 'attempt')}" if task.attempts > 1 else ""
     wait = f": {task.wait}" if task.wait else ""
     yield "last run", f"{task.run} ({task.run_state}): {task.state}{tries}{wait}"
+    if task.hold:
+        yield "", until_text(task.hold)
+        if task.hold.next:
+            yield "", f"next: {options.invocation(*task.hold.next)}"
     verb = "needs" if task.state == "not built" else "waits for"
     for upstream in task.waits_for[:SHOWN]:
         yield "", f"{verb} {upstream.dataset}/{upstream.key}{', which failed' if upstream.failed else ''}"
@@ -136,6 +143,35 @@ def _task(task: Task | None) -> Iterable[tuple[str, str]]:
         yield "failure", f"({task.failure.error_class}) {plain(task.failure.message)}"
         if task.failure.hint:
             yield "", f"hint: {plain(task.failure.hint)}"
+
+
+def _policies(found: PolicyView) -> Iterable[str]:
+    """Return the policies as lines, each value with where it is set."""
+    bounds = found.service_class
+    until = f" until {moment(bounds.until_ms)} UTC" if bounds.until_ms is not None else ""
+    facts = [f"priority {bounds.priority}", f"ceiling {bounds.ceiling:.0%}{until}"]
+    facts += [f"at most {bounds.slots:,} at a time"] if bounds.slots is not None else []
+    facts += [f"floor {bounds.floor:.0%}"] if bounds.floor else []
+    facts += [f"{bounds.reserved:,} reserved"] if bounds.reserved else []
+    yield f"policies of a run of class {bounds.name} by {plain(found.owner)}"
+    yield f"  class {bounds.name}: {', '.join(facts)}"
+    rows = [(f"pool {pool.name}", f"{pool.takes:,} of {pool.slots:,} slots", found.pools_from) for pool in found.pools]
+    rows += [(setting.name.removesuffix("_ms"), _value(setting), setting.origin) for setting in found.settings]
+    yield table(("policy", "value", "from"), rows)
+
+
+def _value(setting: Setting) -> str:
+    match setting.value:
+        case None:
+            return "no bound"
+        case tuple():
+            return ", ".join(setting.value) or "nothing"
+        case float():
+            return f"{setting.value:.0%}"
+        case int() if setting.name.endswith("_ms"):
+            return duration(setting.value / 1000)
+        case _:
+            return f"{setting.value:,}"
 
 
 def _ranges(ranges: tuple[KeyRange, ...]) -> str:

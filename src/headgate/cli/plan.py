@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.text import counted, keys, print_json, problems_text, table
+from headgate.cli.text import counted, duration, keys, print_json, problems_text, table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headgate.views.forecast import Forecast
     from headgate.views.plan import PlanView
 
 SHOWN_RANGES = 4
+SHOWN_NAMES = 6
 
 
 @click.command("plan")
@@ -38,16 +40,18 @@ def command(
     SELECT names datasets: NAME, +NAME (and what it is made from), NAME+ (and what is made from it), 2+NAME (two
     steps); none means all of them.
     """
-    from headgate.drivers.session import Session
+    from headgate.drivers.session import Session, author
     from headgate.model.plan import Request
+    from headgate.views.forecast import forecast
     from headgate.views.plan import plan_view
 
     session = Session(root)
     try:
         world, plan = session.plan(Request(select, start, end, forced))
+        done = forecast(session.project, session.store, world.snapshot, plan, owner=author())
     finally:
         session.close()
-    view = plan_view(plan, world.snapshot, with_keys=with_keys)
+    view = plan_view(plan, world.snapshot, with_keys=with_keys, forecast=done)
     print_json(view) if as_json else click.echo(plan_text(view))
 
 
@@ -77,7 +81,26 @@ def plan_text(plan: PlanView) -> str:
         more = f", {others:,} more {'depends' if others == 1 else 'depend'} on {'it' if plan.lacking == 1 else 'them'}"
         lines += ["", f"{plan.blocked:,} of them cannot be built: {lack}{more if others else ''}"]
         lines.append(problems_text(plan.problems))
+    if plan.forecast:
+        lines += ["", forecast_text(plan.forecast)]
     return "\n".join(lines)
+
+
+def forecast_text(found: Forecast) -> str:
+    """Return when a plan would be done, in one line."""
+    runs = counted(found.runs, "simulated run")
+    if found.p50_ms is None or found.p90_ms is None:
+        return f"would not end ({runs}): see `headgate simulate`"
+    sure = f", 90 % sure below {duration(found.p90_ms / 1000)}" if found.p90_ms > found.p50_ms else ""
+    assumed = f"; {no_history_text(found.assumed, found.assumed_ms)}" if found.assumed else ""
+    return f"about {duration(found.p50_ms / 1000)}{sure} ({runs}){assumed}"
+
+
+def no_history_text(names: tuple[str, ...], assumed_ms: int) -> str:
+    """Return that a duration is assumed, and of what."""
+    shown = ", ".join(names[:SHOWN_NAMES])
+    more = f" and {counted(len(names) - SHOWN_NAMES, 'more dataset')}" if len(names) > SHOWN_NAMES else ""
+    return f"no history of {shown}{more}: assumed {assumed_ms / 1000:g} s for each attempt"
 
 
 def nothing_text(plan: PlanView) -> str:

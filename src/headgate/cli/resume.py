@@ -1,4 +1,4 @@
-"""headgate resume: go on with a run that was interrupted."""
+"""headgate resume: go on with a run that was interrupted or paused."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
+from headgate.cli.text import print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +20,20 @@ if TYPE_CHECKING:
 @options.folder
 @click.pass_obj
 def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
-    """Go on with RUN where it was interrupted. Nothing that it has published is built again.
+    """Go on with RUN where it was interrupted, or let it go on after a pause.
 
-    RUN is the id of a run, the beginning of one, or `latest`.
+    Nothing that it has published is built again. RUN is the id of a run, the beginning of one, or `latest`.
     """
     from headgate.cli.going import take_up
+    from headgate.drivers.control import unpause
+    from headgate.drivers.session import author
+    from headgate.views.reading import reading
+    from headgate.views.status import steered
 
-    return take_up(root, run, retry=False, reason=reason or "", as_json=as_json)
+    with reading(root) as (_, store):
+        found = unpause(store, run, author=author(), reason=reason or "")
+        going = steered(store, found) if found else None
+    if going is None:
+        return take_up(root, run, retry=False, reason=reason or "", as_json=as_json)
+    print_json({"run": going}) if as_json else click.echo(f"run {going.id} goes on")
+    return 0

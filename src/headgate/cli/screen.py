@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from headgate.cli.text import counted, duration
+from headgate.cli.text import counted, duration, moment
 from headgate.model.run import TaskState
 
 if TYPE_CHECKING:
@@ -96,7 +96,17 @@ def line(progress: Progress) -> str:
     parts = [f"{done:,} of {counted(total, 'partition')}", f"{running:,} running"]
     if failed:
         parts.append(f"{failed:,} failed")
-    return ", ".join([*parts, *_pace(progress)])
+    return "\n".join([", ".join([*parts, *_pace(progress)]), *(f"  {text}" for text in held_texts(progress))])
+
+
+def held_texts(progress: Progress) -> list[str]:
+    """Return what holds tasks back, a line for each reason."""
+    texts = []
+    for held in progress.held:
+        until = f" until {moment(held.until_ms)}" if held.until_ms is not None else ""
+        what = f" ({held.what})" if held.what else ""
+        texts.append(f"{counted(held.tasks, 'task')} held back: {held.wait.value}{what}{until}")
+    return texts
 
 
 def picture(run: str, progress: Progress) -> RenderableType:
@@ -128,6 +138,7 @@ def picture(run: str, progress: Progress) -> RenderableType:
         head.append(f", {failed:,} failed", style="red")
     head.append("".join(f", {part}" for part in _pace(progress)))
     notes = [Text(DRAINING, style="yellow")] if progress.draining else []
+    notes += [Text(text, style="yellow") for text in held_texts(progress)]
     return Group(head, *notes, grid)
 
 
@@ -135,8 +146,11 @@ def _pace(progress: Progress) -> list[str]:
     left_s = progress.left_s
     if left_s is None:
         return []
+    running = sum(part.tasks.get(TaskState.RUNNING, 0) for part in progress.datasets)
     rate = f"{progress.rate_per_s:,.0f}/s" if progress.rate_per_s >= 10 else f"{progress.rate_per_s:.1f}/s"
-    return [rate, f"{duration(max(left_s, 1.0))} left"] if progress.left else [rate]
+    if not progress.left or (progress.held and not running):
+        return [rate]  # How long something holds everything back is not a matter of pace.
+    return [rate, f"{duration(max(left_s, 1.0))} left"]
 
 
 def _counts(part: DatasetProgress) -> tuple[int, int, int, int]:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
 
 from headgate.cli import options
-from headgate.cli.text import STATE_COLORS, counted, failures_text, moment, plain, print_json, table
+from headgate.cli.text import (
+    STATE_COLORS,
+    breaker_text,
+    counted,
+    duration,
+    failures_text,
+    moment,
+    plain,
+    print_json,
+    state_text,
+    table,
+    until_text,
+)
+from headgate.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headgate.views.status import RunLine, RunStatus
+    from headgate.views.breakers import BreakerLine
+    from headgate.views.status import RunLine, RunStatus, Why
 
 SHOWN_FAILURES = 20
 
@@ -20,35 +35,42 @@ SHOWN_FAILURES = 20
 @click.command("status")
 @click.argument("run", required=False)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="How many runs, newest first.")
+@click.option("--why", is_flag=True, help="Also why tasks of RUN wait, and what would lift that.")
 @options.as_json
 @options.folder
 @click.pass_obj
-def command(root: Path, run: str | None, limit: int, as_json: bool) -> None:
+def command(root: Path, run: str | None, limit: int, why: bool, as_json: bool) -> None:
     """Show the runs, newest first, or one RUN in full.
 
     RUN is the id of a run, the beginning of one, or `latest`.
     """
     from headgate.drivers.naming import named_run
     from headgate.views import status
+    from headgate.views.breakers import open_breakers
     from headgate.views.reading import reading
 
+    if why and run is None:
+        raise UsageError("--why is about one run", hint="Say which: headgate status latest --why.")
     with reading(root) as (_, store):
         if run is not None:
-            found = status.run_status(store, named_run(store, run))
+            found = status.run_status(store, named_run(store, run), why=why)
             print_json(found) if as_json else click.echo(_run_text(found))
             return
-        runs = status.runs(store, limit=limit)
-    print_json({"runs": runs}) if as_json else click.echo(_runs_text(runs))
+        runs, breakers = status.runs(store, limit=limit), open_breakers(store)
+    print_json({"runs": runs, "breakers": breakers}) if as_json else click.echo(_runs_text(runs, breakers))
 
 
-def _runs_text(runs: tuple[RunLine, ...]) -> str:
-    if not runs:
-        return f"no runs yet: {options.invocation('plan')} shows what there is to do"
+def _runs_text(runs: tuple[RunLine, ...], breakers: tuple[BreakerLine, ...]) -> str:
+    shown = [_table_text(runs)] if runs else [f"no runs yet: {options.invocation('plan')} shows what there is to do"]
+    return "\n".join([*shown, *_breakers_text(breakers)])
+
+
+def _table_text(runs: tuple[RunLine, ...]) -> str:
     rows = [
-        (run.id, run.state, f"{run.done:,} of {run.total:,}", moment(run.created_ms), run.author, run.reason)
+        (run.id, state_text(run), f"{run.done:,} of {run.total:,}", moment(run.created_ms), run.author, run.reason)
         for run in runs
     ]
-    colors = {(1, state): color for state, color in STATE_COLORS.items()}
+    colors = {(1, state_text(run)): STATE_COLORS[run.state] for run in runs}
     return table(
         ("run", "state", "done", "created (UTC)", "author", "reason"), rows, right=frozenset({2}), colors=colors
     )
@@ -56,7 +78,7 @@ def _runs_text(runs: tuple[RunLine, ...]) -> str:
 
 def _run_text(status: RunStatus) -> str:
     run = status.run
-    state = click.style(run.state, fg=STATE_COLORS[run.state])
+    state = click.style(state_text(run), fg=STATE_COLORS[run.state])
     lines = [
         f"run {run.id} {state}: {run.done:,} of {counted(run.total, 'partition')} done",
         f"  {run.kind} by {plain(run.author)}, {moment(run.created_ms)} UTC: {plain(run.reason)}",
@@ -65,6 +87,9 @@ def _run_text(status: RunStatus) -> str:
         lines.append(f"  ended {moment(run.finished_ms)} UTC")
     if status.coordinator:
         lines.append(f"  run by {plain(status.coordinator)}")
+    if status.controls:
+        changed = ", ".join(f"{name} {value}" for name, value in status.controls.items())
+        lines.append(f"  set by hand: {changed}")
     rest = "skipped" if run.state == "succeeded" else "not built" if run.finished_ms is not None else "waiting"
     header = ("dataset", "partitions", "new", "unchanged", "running", "failed", rest)
     rows = [
@@ -76,10 +101,30 @@ def _run_text(status: RunStatus) -> str:
         lines += ["", click.style("failed", fg="red"), failures_text(status.failures[:SHOWN_FAILURES])]
     if len(status.failures) > SHOWN_FAILURES:
         lines.append(f"  ... and {len(status.failures) - SHOWN_FAILURES:,} more: see --json")
+    if status.why:
+        lines += ["", *_why_text(status.why, run)]
+    lines += _breakers_text(status.breakers)
     following = {"failed": "retry", "cancelled": "retry", "interrupted": "resume"}.get(run.state)
     if following:
         lines += ["", f"next: {options.invocation(following, run.id)}"]
+    elif run.is_paused:
+        lines += ["", f"next: {options.invocation('resume', run.id)}"]
     return "\n".join(lines)
+
+
+def _why_text(why: Why, run: RunLine) -> list[str]:
+    """Return why tasks wait as lines: how many of which dataset for which reason, and what would lift it."""
+    if not why.held:
+        says_soon = run.state == "running" and why.at_ms is None
+        return ["its coordinator has not said yet why tasks wait: ask again" if says_soon else "no task waits"]
+    age = "" if why.at_ms is None else f", unchanged for {duration(max(0, time.time() - why.at_ms / 1000))}"
+    rows = [(held.dataset, f"{held.tasks:,}", held.hold.text, until_text(held.hold)) for held in why.held]
+    return [f"why tasks wait{age}", table(("dataset", "tasks", "reason", ""), rows, right=frozenset({1}))]
+
+
+def _breakers_text(breakers: tuple[BreakerLine, ...]) -> list[str]:
+    """Return open breakers as lines, with the empty one that sets them apart."""
+    return ["", *(click.style(plain(breaker_text(line)), fg="yellow") for line in breakers)] if breakers else []
 
 
 def _numbers(*numbers: int) -> tuple[str, ...]:

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headgate.model.plan import Problem
-    from headgate.views.status import FailureLine
+    from headgate.views.breakers import BreakerLine
+    from headgate.views.status import FailureLine, RunLine, SteeredRun
     from headgate.views.summary import EndedTask
+    from headgate.views.waiting import Hold
 
 STATE_COLORS = {
+    "queued": "blue",
     "succeeded": "green",
     "running": "cyan",
     "interrupted": "yellow",
@@ -142,6 +145,26 @@ def _headline(message: str) -> str:
     whole = message.strip()
     first = (whole.splitlines() or [""])[0]
     return first if len(first) <= _MESSAGE and first == whole else first[:_MESSAGE].rstrip() + " ..."
+
+
+def state_text(run: RunLine | SteeredRun) -> str:
+    """Return where a run stands, and whether it is paused."""
+    return f"{run.state}, paused" if run.is_paused else run.state
+
+
+def until_text(hold: Hold) -> str:
+    """Return what would lift what keeps a task from running, and when."""
+    return f"until {hold.until}{_at(hold.until_ms)}"
+
+
+def breaker_text(line: BreakerLine) -> str:
+    """Return how a breaker stands, in words."""
+    until = f": it lets an attempt through{_at(line.until_ms)}" if line.until_ms is not None else ""
+    return f"breaker {line.name} is {line.state}{until}"
+
+
+def _at(ms: int | None) -> str:
+    return "" if ms is None else f" at {moment(ms)} UTC"
 
 
 def problems_text(problems: Sequence[Problem], *, shown: int = 10) -> str:

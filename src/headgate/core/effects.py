@@ -6,17 +6,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from headgate.core.breaker import BreakerRecord
     from headgate.model.run import RunState, TaskState
 
 
 class StartAttempt(NamedTuple):
-    """Start an attempt of a task; `number` is its try in this submission, from 1."""
+    """Start an attempt of a task.
+
+    Args:
+        run: Run id.
+        task: The task.
+        stage: Its stage.
+        position: Its place in the stage.
+        number: Its try in this submission, from 1.
+        spread: In how many slots of the lane, at most, attempts of this service class may be.
+    """
 
     run: str
     task: int
     stage: int
     position: int
     number: int
+    spread: int
 
 
 class StopAttempt(NamedTuple):
@@ -26,6 +37,19 @@ class StopAttempt(NamedTuple):
     task: int
 
 
+class YieldAttempt(NamedTuple):
+    """Ask a running attempt to stop where it can go on later; its outcome comes back as an event."""
+
+    run: str
+    task: int
+
+
+class SaveBreaker(NamedTuple):
+    """Record how a breaker stands."""
+
+    breaker: BreakerRecord
+
+
 class FinishRun(NamedTuple):
     """Record that a run has ended in a state."""
 
@@ -33,7 +57,7 @@ class FinishRun(NamedTuple):
     state: RunState
 
 
-Effect = StartAttempt | StopAttempt | FinishRun
+Effect = StartAttempt | StopAttempt | YieldAttempt | SaveBreaker | FinishRun
 
 
 class Transition(NamedTuple):
@@ -49,7 +73,7 @@ class Step:
     """The outcome of one event.
 
     Args:
-        transitions: Tasks that moved, in order.
+        transitions: Tasks that moved, in order; empty unless the scheduler traces them.
         effects: What the driver shall do, in order, once the transitions are safe.
         wake_at_ms: When to call back even if nothing happens; None for never.
     """

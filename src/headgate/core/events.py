@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
+
+from headgate.model.policy import BreakerPolicy, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,10 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.core.edges import Edge
+    from headgate.model.run import ErrorClass
 
 
-class Pool(StrEnum):
-    """What an attempt occupies a slot of."""
+class Lane(StrEnum):
+    """Which kind of worker runs an attempt; lanes do not compete for workers."""
 
     PROCESS = "process"
     IO = "io"
@@ -28,36 +31,69 @@ class Stage:
 
     Args:
         dataset: Its name.
-        pool: What its attempts occupy.
+        lane: Where its attempts run.
         edges: What its tasks wait for, in any stage; followed from task to task, edges never lead back.
         priority: Smaller starts earlier, below 2**31; shape (tasks,).
         states: `TaskState` of each at submission: waiting, or what an earlier session of the run left; shape (tasks,).
         changed: For those that are succeeded already, whether they published new content; shape (tasks,).
         skippable: Whether to skip a task when nothing that it waited for has changed; shape (tasks,).
+        concurrency: How many attempts of the dataset may run at a time, over all runs; None for no bound.
+        pools: Slots that an attempt takes, by pool.
+        retry: When a failed attempt is followed by another.
+        breaker: When too many have failed.
+        typical_ms: How long an attempt is expected to take: what a start is charged when runs share.
+        can_yield: Whether a running attempt can stop early and go on later.
     """
 
     dataset: str
-    pool: Pool
+    lane: Lane
     edges: tuple[Edge, ...]
     priority: NDArray[np.int64]
     states: NDArray[np.uint8]
     changed: NDArray[np.bool_]
     skippable: NDArray[np.bool_]
+    concurrency: int | None = None
+    pools: tuple[tuple[str, int], ...] = ()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    typical_ms: float = 1000.0
+    can_yield: bool = False
 
 
 class RunSubmitted(NamedTuple):
-    """A run begins, or goes on after a crash; a task fails when `max_tries` of its attempts were lost."""
+    """A run begins, or goes on after a crash.
+
+    Args:
+        run: Its id.
+        stages: Its tasks.
+        service_class: Its class.
+        owner: Who it belongs to.
+        priority: Among the runs of its owner and class larger goes first.
+        concurrency: How many of its attempts may run at a time; None for no bound.
+    """
 
     run: str
     stages: Sequence[Stage]
-    max_tries: int
+    service_class: str = "backfill"
+    owner: str = ""
+    priority: int = 0
+    concurrency: int | None = None
 
 
 class SlotsOffered(NamedTuple):
-    """An executor can take this many more attempts of a pool now."""
+    """An executor says what a lane can take.
 
-    pool: Pool
+    Args:
+        lane: Which.
+        free: How many more attempts it takes now.
+        slots: How many run at the same time.
+        depth: How many each slot may hold, the running one included.
+    """
+
+    lane: Lane
     free: int
+    slots: int
+    depth: int = 1
 
 
 class AttemptSucceeded(NamedTuple):
@@ -69,21 +105,22 @@ class AttemptSucceeded(NamedTuple):
 
 
 class AttemptFailed(NamedTuple):
-    """An attempt failed for a reason of its own, and trying again as it is would not help."""
+    """An attempt failed; one whose worker died has the class `lost`."""
 
     run: str
     task: int
-
-
-class AttemptLost(NamedTuple):
-    """An attempt's worker died: another try may work."""
-
-    run: str
-    task: int
+    error_class: ErrorClass
 
 
 class AttemptReturned(NamedTuple):
     """An attempt never started; its task is as it was before."""
+
+    run: str
+    task: int
+
+
+class AttemptYielded(NamedTuple):
+    """An attempt stopped as it was asked to, and saved how far it had come."""
 
     run: str
     task: int
@@ -94,6 +131,10 @@ class AttemptCancelled(NamedTuple):
 
     run: str
     task: int
+
+
+class TimePassed(NamedTuple):
+    """It is as late as the driver says: what was due may happen."""
 
 
 class DrainRequested(NamedTuple):
@@ -108,14 +149,87 @@ class CancelRequested(NamedTuple):
     run: str
 
 
-Event = (
+class PauseRequested(NamedTuple):
+    """A run shall start nothing until it is continued."""
+
+    run: str
+
+
+class ContinueRequested(NamedTuple):
+    """A paused run shall go on."""
+
+    run: str
+
+
+class RetryRequested(NamedTuple):
+    """What failed, was blocked or was cancelled in a run shall get another chance."""
+
+    run: str
+
+
+class RunLimited(NamedTuple):
+    """At most so many attempts of a run shall run at a time; None for no bound."""
+
+    run: str
+    concurrency: int | None
+
+
+class RunPrioritized(NamedTuple):
+    """A run has another priority among the runs of its owner and class."""
+
+    run: str
+    priority: int
+
+
+class RunReordered(NamedTuple):
+    """The tasks of a run have other priorities, for each stage; shapes as in `Stage.priority`."""
+
+    run: str
+    priorities: Sequence[NDArray[np.int64]]
+
+
+class PoolResized(NamedTuple):
+    """A pool has another number of slots."""
+
+    pool: str
+    slots: int
+
+
+class BreakerTripped(NamedTuple):
+    """A person opens a breaker."""
+
+    breaker: str
+
+
+class BreakerReset(NamedTuple):
+    """A person closes a breaker."""
+
+    breaker: str
+
+
+Control = (
     RunSubmitted
-    | SlotsOffered
-    | AttemptSucceeded
-    | AttemptFailed
-    | AttemptLost
-    | AttemptReturned
-    | AttemptCancelled
     | DrainRequested
     | CancelRequested
+    | PauseRequested
+    | ContinueRequested
+    | RetryRequested
+    | RunLimited
+    | RunPrioritized
+    | RunReordered
+    | PoolResized
+    | BreakerTripped
+    | BreakerReset
+)
+"""What people ask for."""
+
+Event = (
+    AttemptSucceeded
+    | SlotsOffered
+    | AttemptFailed
+    | AttemptReturned
+    | AttemptYielded
+    | AttemptCancelled
+    | TimePassed
+    | Control
 )

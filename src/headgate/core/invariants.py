@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from headgate.core.admission import MOST_CREDIT_MS
+from headgate.core.breaker import BreakerState
 from headgate.core.edges import SharedEdge
-from headgate.core.events import Pool
+from headgate.core.effects import StartAttempt
+from headgate.core.limit import Limit
 from headgate.core.states import DONE, ENDED, HALTED
 from headgate.model.run import RunState, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headgate.core.scheduler import LiveRun, Scheduler
+    from headgate.core.admission import LaneQueue
+    from headgate.core.effects import Step
+    from headgate.core.live_run import LiveRun
+    from headgate.core.queues import ClassQueue, StageQueue
+    from headgate.core.scheduler import Scheduler
     from headgate.core.task_table import TaskTable
 
+_RETRIED = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 _AFTER_UPSTREAM = frozenset({TaskState.READY, TaskState.RUNNING, TaskState.BACKING_OFF, *DONE})
 
 
@@ -24,12 +32,134 @@ def violations(scheduler: Scheduler) -> list[str]:
 
     Assumes that transitions have been taken by `Scheduler.handle`, as they are between two events.
     """
-    found = [f"pool {pool} has {free} slots" for pool, free in scheduler.free.items() if free < 0]
+    found = [*_slots(scheduler), *_breakers(scheduler), *_listed(scheduler), *_idle(scheduler)]
     for run, live in scheduler.runs.items():
         table = live.tasks
-        for text in (*_counts(table), *_waits(table), *_order(table), *_queues(table), *_progress(scheduler, live)):
-            found.append(f"run {run}: {text}")
+        parts = (_counts(table), _waits(table), _order(table), _queues(live), _timers(scheduler, live), _progress(live))
+        found += [f"run {run}: {text}" for part in parts for text in part]
     return found
+
+
+def unlawful_starts(scheduler: Scheduler, step: Step) -> list[str]:
+    """Return what the latest step started although a rule forbade it; nothing for a sound scheduler.
+
+    What was started before a limit shrank may be beyond it, so only this tells that limits are kept.
+    """
+    found = []
+    for run, task in [(effect.run, effect.task) for effect in step.effects if isinstance(effect, StartAttempt)]:
+        live = scheduler.runs[run]
+        stage = live.stages[live.tasks.stage_of(task)[0]]
+        queue = stage.line.owner.class_queue
+        broken = [
+            f"{limit.name} has {limit.capacity} slots" for limit, _ in stage.limits if limit.used > limit.capacity
+        ]
+        if live.concurrency is not None and live.used > live.concurrency:
+            broken.append(f"the run may have {live.concurrency}")
+        if scheduler.total is not None and scheduler.used > scheduler.total:
+            broken.append(f"all may have {scheduler.total}")
+        if queue.used > queue.allowed:
+            broken.append(f"{queue.service_class.name} may have {queue.allowed}")
+        if live.is_paused or live.closing is not None or live.finished:
+            broken.append("the run starts nothing")
+        for breaker in stage.breakers:
+            if breaker.state is not BreakerState.CLOSED and breaker.probe != (run, task):
+                broken.append(f"breaker {breaker.name} is {breaker.state}")
+        found += [f"task {task} of run {run} was started, but {text}" for text in broken]
+    return found
+
+
+def _running(scheduler: Scheduler) -> Iterator[tuple[LiveRun, StageQueue, int]]:
+    for live in scheduler.runs.values():
+        for task in live.tasks.tasks_in(TaskState.RUNNING):
+            yield live, live.stages[live.tasks.stage_of(task)[0]], task
+
+
+def _slots(scheduler: Scheduler) -> Iterator[str]:
+    """Count again, attempt by attempt, what is in use."""
+    limits: Counter[Limit] = Counter()
+    queues: Counter[ClassQueue] = Counter()
+    tasks: dict[str, list[int]] = {run: [] for run in scheduler.runs}
+    for live, stage, task in _running(scheduler):
+        for limit, slots in stage.limits:
+            limits[limit] += slots
+        queues[stage.line.owner.class_queue] += 1
+        tasks[live.id].append(task)
+    for limit in (*scheduler.pools.values(), *scheduler.datasets.values()):
+        if limit.used != limits[limit]:
+            yield f"{limit.name} counts {limit.used} slots, {limits[limit]} are taken"
+    yielding = [(live, stage, task) for live, stage, task in _running(scheduler) if stage.stage.can_yield]
+    for lane in scheduler.lanes.values():
+        for queue in lane.classes:
+            if queue.used != queues[queue]:
+                yield f"{queue.service_class.name} counts {queue.used} attempts in {lane.lane}, {queues[queue]} run"
+            # Who was asked already is not asked again.
+            asked = {task for other in lane.classes for task in other.asked}
+            mine = {(live.id, task) for live, stage, task in yielding if stage.line.owner.class_queue is queue}
+            if set(queue.yielding) != mine - asked:
+                yield f"{queue.service_class.name} could ask {sorted(queue.yielding)} in {lane.lane} to yield"
+    for run, live in scheduler.runs.items():
+        if live.used != len(tasks[run]) or sorted(live.started_ms) != tasks[run]:
+            yield f"run {run} counts {live.used} attempts, {len(tasks[run])} run"
+    if scheduler.used != sum(map(len, tasks.values())):
+        yield f"{scheduler.used} attempts are counted, {sum(map(len, tasks.values()))} run"
+
+
+def _breakers(scheduler: Scheduler) -> Iterator[str]:
+    running = {(live.id, task) for live, _, task in _running(scheduler)}
+    due = {(due_ms, name) for due_ms, _, name, task in scheduler.due if task < 0}
+    for name, breaker in scheduler.breakers.items():
+        where = f"breaker {name} is {breaker.state}"
+        if breaker.probe is not None and breaker.state is not BreakerState.HALF_OPEN:
+            yield f"{where} and has a probe"
+        if breaker.probe is not None and breaker.probe not in running:
+            yield f"{where}, its probe {breaker.probe} does not run"
+        if (breaker.until_ms > 0) != (breaker.state is BreakerState.OPEN):
+            yield f"{where} until {breaker.until_ms}"
+        if breaker.state is BreakerState.OPEN and (breaker.until_ms, name) not in due:
+            yield f"{where}, and nothing ends that"
+
+
+def _listed(scheduler: Scheduler) -> Iterator[str]:
+    """Check that whoever has something to start is in the heap above, once."""
+    for live in scheduler.runs.values():
+        for line in live.lines:
+            owner = line.owner
+            places = sum(entry[-1] is line for entry in owner.runs)
+            if places != line.is_queued:
+                yield f"run {live.id} is {places} times in its owner's heap"
+            if line.front and live.may_start() and not places and any(stage.ready for stage in line.stages.values()):
+                yield f"run {live.id} has something to start, and does not queue"
+    for lane in scheduler.lanes.values():
+        for owner in lane.owners.values():
+            places = sum(entry[-1] is owner for entry in owner.class_queue.owners)
+            if places != owner.is_queued or (owner.runs and not places):
+                yield f"owner {owner.name!r} is {places} times in the heap of {owner.class_queue.service_class.name}"
+
+
+def _idle(scheduler: Scheduler) -> Iterator[str]:
+    """Check that no task is ready, and allowed by every rule, while a slot is free for it."""
+    for lane in scheduler.lanes.values():
+        if lane.free <= 0 or (scheduler.total is not None and scheduler.used >= scheduler.total):
+            continue
+        for live in scheduler.runs.values():
+            for stage in live.stages:
+                if stage.stage.lane is lane.lane and stage.ready and _may_start(lane, live, stage):
+                    yield f"run {live.id}: stage {stage.number} has a ready task, and a slot is free for it"
+
+
+def _may_start(lane: LaneQueue, live: LiveRun, stage: StageQueue) -> bool:
+    queue = stage.line.owner.class_queue
+    mine = queue.service_class
+    if not live.may_start() or stage.obstacle() is not None or queue.used >= queue.allowed:
+        return False
+    used = sum(other.used for other in lane.classes)
+    reserved = sum(
+        max(0, other.service_class.reserved - (other.used + lane.depth - 1) // lane.depth)
+        for other in lane.classes
+        if other.service_class.priority > mine.priority
+    )
+    is_owed = mine.floor > 0 and queue.credit >= min(stage.typical_ms, MOST_CREDIT_MS)
+    return is_owed or not reserved or used < max(1, lane.slots - reserved) * lane.depth
 
 
 def _counts(table: TaskTable) -> Iterator[str]:
@@ -66,11 +196,12 @@ def _order(table: TaskTable) -> Iterator[str]:
     """Check each task against what it reads. Tasks that were submitted as ended are not judged."""
     for stage, declared in enumerate(table.stages):
         for position, submitted in enumerate(declared.states):
-            if TaskState(submitted) in ENDED:
-                if table.state[table.base[stage] + position] != submitted:
-                    yield f"task {table.base[stage] + position} had ended, and moved"
-                continue
             task = table.base[stage] + position
+            if TaskState(submitted) in ENDED:
+                # A retry takes back what halted, but not what was never to run.
+                if table.state[task] != submitted and submitted not in _RETRIED:
+                    yield f"task {task} had ended, and moved"
+                continue
             state = TaskState(table.state[task])
             upstream = [table.base[edge.upstream] + at for edge in declared.edges for at in edge.upstream_of(position)]
             states = {TaskState(table.state[at]) for at in upstream}
@@ -86,33 +217,66 @@ def _order(table: TaskTable) -> Iterator[str]:
                 yield f"task {task} is {state.name}, its upstream is {sorted(states)}"
 
 
-def _queues(table: TaskTable) -> Iterator[str]:
-    for pool in Pool:
-        queued = sorted(entry & 0xFFFFFFFF for entry in table.ready[pool])
-        ready = [task for task in table.tasks_in(TaskState.READY) if _pool(table, task) is pool]
-        if queued != ready:
-            yield f"pool {pool} queues {queued}, ready are {ready}"
-        heap = table.ready[pool]
-        if any(heap[(child - 1) // 2] > heap[child] for child in range(1, len(heap))):
-            yield f"the queue of pool {pool} is no heap"
-
-
-def _progress(scheduler: Scheduler, live: LiveRun) -> Iterator[str]:
-    """Check that nothing ready is left beside a free slot, and that a run that has ended says so."""
+def _queues(live: LiveRun) -> Iterator[str]:
+    """Check that the ready tasks of each stage are queued, and that the stage is, or is held back by what holds."""
     table = live.tasks
-    if live.closing is None:
-        for task in table.tasks_in(TaskState.READY):
-            if scheduler.free[_pool(table, task)] > 0:
-                yield f"task {task} is ready and a slot is free"
+    ready: list[list[int]] = [[] for _ in live.stages]
+    for task in table.tasks_in(TaskState.READY):
+        ready[table.stage_of(task)[0]].append(task)
+    for stage, tasks in zip(live.stages, ready, strict=True):
+        heap, name = stage.ready, f"stage {stage.number}"
+        if sorted(entry & 0xFFFFFFFF for entry in heap) != tasks:
+            yield f"{name} queues {[entry & 0xFFFFFFFF for entry in heap]}, ready are {tasks}"
+        if any(heap[(child - 1) // 2] > heap[child] for child in range(1, len(heap))):
+            yield f"the queue of {name} is no heap"
+        if heap and live.closing is None:
+            yield from _place(stage, name)
+
+
+def _place(stage: StageQueue, name: str) -> Iterator[str]:
+    holder = stage.held_by
+    is_listed = stage.listed == stage.ready[0] and (stage.listed, stage.number) in stage.line.front
+    if holder is None:
+        if not is_listed:
+            yield f"{name} has ready tasks, but neither queues nor is held back"
+        return
+    if is_listed:
+        yield f"{name} queues although {holder.name} holds it back"
+    if sum(one is stage for one in holder.held) != 1:
+        yield f"{name} is held back by {holder.name}, which does not know it"
+    if isinstance(holder, Limit):
+        holds = any(limit is holder and limit.used + slots > limit.capacity for limit, slots in stage.limits)
+    else:
+        holds = holder in stage.breakers and not holder.lets_through()
+    if not holds:
+        yield f"{name} is held back by {holder.name}, which has room"
+
+
+def _timers(scheduler: Scheduler, live: LiveRun) -> Iterator[str]:
+    """Check that whatever backs off waits for a time or for the retry budget."""
+    due = {(due_ms, task) for due_ms, _, name, task in scheduler.due if name == live.id}
+    parked = [task for stage in live.stages for task in stage.parked]
+    if len(set(parked)) != len(parked):
+        yield f"tasks are parked twice: {parked}"
+    for task in parked:
+        if live.tasks.state[task] != TaskState.BACKING_OFF:
+            yield f"task {task} is parked, but {TaskState(live.tasks.state[task]).name}"
+    for task in [] if live.finished else live.tasks.tasks_in(TaskState.BACKING_OFF):
+        timed = (live.due_ms.get(task), task) in due
+        if timed == (task in parked):
+            yield f"task {task} backs off {'twice' if timed else 'for ever'}"
+
+
+def _progress(live: LiveRun) -> Iterator[str]:
+    """Check that nothing runs too often, and that a run that has ended says so."""
+    table = live.tasks
     for task in table.tasks_in(TaskState.RUNNING):
-        if not 0 < table.tries[task] <= live.max_tries:
+        attempts = table.stages[table.stage_of(task)[0]].retry.attempts
+        if not 0 < table.tries[task] <= attempts:
             yield f"task {task} runs for the {table.tries[task]}th time"
-    running, left = table.total(TaskState.RUNNING), table.total(TaskState.WAITING, TaskState.READY)
+    running = table.total(TaskState.RUNNING)
+    left = table.total(TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF)
     if live.finished != (not running and (not left or live.closing is not None)):
         yield f"its end is {'' if live.finished else 'not '}reported with {running} running and {left} left"
-    if live.closing is RunState.CANCELLED and left:
+    if left and live.closing is RunState.CANCELLED:
         yield f"{left} tasks are left of a cancelled run"
-
-
-def _pool(table: TaskTable, task: int) -> Pool:
-    return table.stages[table.stage_of(task)[0]].pool

@@ -1,109 +1,238 @@
 """The scheduler: which task starts next, and what follows when one ends.
 
-The driver's part of the bargain: save an event's transitions and effects in one transaction; only then carry the
-effects out; report every outcome as an event; after a crash submit the run again with what is recorded.
+The driver's part of the bargain: save an event's effects in one transaction; only then carry them out; report every
+outcome as an event; call back with `TimePassed` at `wake_at_ms`; after a crash submit the runs again with what is
+recorded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import assert_never
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, assert_never
 
-from headgate.core.effects import Effect, FinishRun, StartAttempt, Step, StopAttempt, Transition
+from headgate.core.admission import LaneQueue, ceilings_at
+from headgate.core.backoff import backoff_ms
+from headgate.core.breaker import BLAMED_ON_RESOURCE, Breaker
+from headgate.core.effects import (
+    Effect,
+    FinishRun,
+    SaveBreaker,
+    StartAttempt,
+    Step,
+    StopAttempt,
+    Transition,
+    YieldAttempt,
+)
 from headgate.core.events import (
     AttemptCancelled,
     AttemptFailed,
-    AttemptLost,
     AttemptReturned,
     AttemptSucceeded,
+    AttemptYielded,
+    BreakerReset,
+    BreakerTripped,
     CancelRequested,
+    ContinueRequested,
+    Control,
     DrainRequested,
     Event,
-    Pool,
+    Lane,
+    PauseRequested,
+    PoolResized,
+    RetryRequested,
+    RunLimited,
+    RunPrioritized,
+    RunReordered,
     RunSubmitted,
     SlotsOffered,
+    Stage,
+    TimePassed,
 )
+from headgate.core.limit import Limit
+from headgate.core.live_run import LiveRun
+from headgate.core.queues import RunQueue, StageQueue
 from headgate.core.states import HALTED
-from headgate.core.task_table import TaskTable
+from headgate.core.task_table import TaskTable, task_of
 from headgate.errors import InternalError
-from headgate.model.run import RunState, TaskState
+from headgate.model.policy import BACKFILL, FRESH, MAINTENANCE
+from headgate.model.reason import Wait
+from headgate.model.run import ErrorClass, RunState, TaskState
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
-@dataclass(slots=True)
-class LiveRun:
-    """A run that the scheduler drives.
+    from headgate.core.breaker import BreakerRecord
+    from headgate.core.breaker import Task as BreakerTask
+    from headgate.model.policy import BreakerPolicy, Pool, ServiceClass
 
-    Args:
-        tasks: Its tasks.
-        max_tries: How many attempts of a task may be lost.
-        closing: What it ends as once nothing runs; None while it goes on.
-        finished: Whether its end was reported.
-    """
-
-    tasks: TaskTable
-    max_tries: int
-    closing: RunState | None = None
-    finished: bool = False
+LEARNED = 0.1
+"""How much the latest duration of a stage weighs in what its attempts are expected to take."""
 
 
 class Scheduler:
-    """All live runs, and the slots that their attempts may take."""
+    """All live runs, and what their attempts share.
 
-    def __init__(self) -> None:
+    Args:
+        classes: The service classes.
+        pools: The pools, by name.
+        total: How many attempts may run at a time; None for no bound.
+        owner_weights: Shares of owners; 1 for who is not named.
+        breakers: How breakers stood, as far as that is known.
+        traced: Whether steps tell the transitions.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[ServiceClass] = (FRESH, BACKFILL, MAINTENANCE),
+        pools: Mapping[str, Pool] | None = None,
+        *,
+        total: int | None = None,
+        owner_weights: Mapping[str, float] | None = None,
+        breakers: Iterable[BreakerRecord] = (),
+        traced: bool = False,
+    ) -> None:
+        self.classes = tuple(classes)
         self.runs: dict[str, LiveRun] = {}
-        self.free = dict.fromkeys(Pool, 0)
+        self.lanes = {lane: LaneQueue(lane, self.classes) for lane in Lane}
+        self.pools = {name: Limit(name, Wait.POOL, pool.slots) for name, pool in (pools or {}).items()}
+        self.datasets: dict[str, Limit] = {}
+        self.breakers: dict[str, Breaker] = {}
+        self.total = total
+        self.used = 0
+        self._owner_weights = dict(owner_weights or {})
+        self._traced = traced
+        self._recorded = {record.name: record for record in breakers}
+        self._submitted = 0
+        self._now_ms = 0
+        self.due: list[tuple[int, int, str, int]] = []
+        """What happens by itself: when, in which order it was set, run and task; a breaker has the task -1."""
+        self._set = 0
+        self._ceilings: dict[str, float] = {}
+        self._windows: dict[str, tuple[float, int | None]] = {}
+        self._ceilings_until_ms: int | None = 0
+        self._impatient_at_ms: int | None = None
+        self._can_yield = False
+        for name, pool in (pools or {}).items():
+            self._breaker(f"pool:{name}", pool.breaker)
 
-    def handle(self, event: Event, now_ms: int) -> Step:  # noqa: ARG002 - retries and windows will need the time
+    def handle(self, event: Event, now_ms: int) -> Step:
         """Take one event and return what follows from it.
 
         Args:
             event: What happened.
-            now_ms: UTC milliseconds.
+            now_ms: UTC milliseconds. A clock that was set back stands still until it has caught up.
 
         Raises:
             InternalError: The event cannot happen in the present state.
         """
+        now_ms = self._now_ms = max(now_ms, self._now_ms)
         effects: list[Effect] = []
+        if self.due and self.due[0][0] <= now_ms:
+            self._elapse(now_ms, effects)
+        if self._ceilings_until_ms is not None and self._ceilings_until_ms <= now_ms:
+            self._turn_windows(now_ms)
+        live: LiveRun | None = None
         match event:
             case AttemptSucceeded(run, task, changed):
-                live, stage = self._running(run, task)
-                live.tasks.finish(task, stage, TaskState.SUCCEEDED, changed=changed)
-            case RunSubmitted(run, stages, max_tries):
-                if run in self.runs:
-                    raise InternalError(f"run {run} was submitted while it was live")
-                self.runs[run] = LiveRun(TaskTable(stages), max_tries)
-            case SlotsOffered(pool, free):
-                self.free[pool] = free
-            case AttemptFailed(run, task):
-                live, stage = self._running(run, task)
-                live.tasks.halt(task, stage, TaskState.FAILED)
-            case AttemptLost(run, task):
-                live, stage = self._running(run, task)
-                if live.tasks.tries[task] < live.max_tries:
-                    self._again(live, task, stage)
-                else:
-                    live.tasks.halt(task, stage, TaskState.FAILED)
+                live, stage = self._ended(run, task)
+                live.tasks.finish(task, stage.number, TaskState.SUCCEEDED, changed=changed)
+                self._note_success(stage, (run, task), effects)
+            case SlotsOffered(lane, free, slots, depth):
+                self.lanes[lane].offer(free, slots, depth, self._ceilings)
+            case AttemptFailed(run, task, error_class):
+                live, stage = self._ended(run, task)
+                self._fail(live, stage, task, error_class, effects)
             case AttemptReturned(run, task):
-                live, stage = self._running(run, task)
+                live, stage = self._ended(run, task, has_run=False)
                 live.tasks.tries[task] -= 1
-                self._again(live, task, stage)
+                stage.attempts -= 1
+                self._give_up(stage, (run, task))
+                self._again(live, stage, task)
+            case AttemptYielded(run, task):
+                live, stage = self._ended(run, task)
+                live.tasks.tries[task] -= 1
+                self._note_success(stage, (run, task), effects)
+                self._again(live, stage, task)
             case AttemptCancelled(run, task):
-                live, stage = self._running(run, task)
-                live.tasks.halt(task, stage, TaskState.CANCELLED)
+                live, stage = self._ended(run, task)
+                live.tasks.halt(task, stage.number, TaskState.CANCELLED)
+                self._give_up(stage, (run, task))
+            case TimePassed():
+                pass
+            case _:
+                live = self._obey(event, effects)
+        if live is not None:
+            self._settle(live, effects)
+        self._start(effects)
+        if self._can_yield:
+            self._ask_to_yield(effects)
+        return Step(self._transitions(), effects, self._wake_at_ms())
+
+    def _obey(self, event: Control, effects: list[Effect]) -> LiveRun | None:
+        """Do what a person asks for; return the run that it is about."""
+        live: LiveRun | None = None
+        match event:
+            case RunSubmitted():
+                live = self._submit(event)
             case DrainRequested(run):
                 live = self._live(run)
                 live.closing = live.closing or RunState.INTERRUPTED
             case CancelRequested(run):
-                effects += self._cancel(run)
+                live = self._live(run)
+                effects += self._cancel(live)
+            case PauseRequested(run):
+                live = self._live(run)
+                live.is_paused = True
+            case ContinueRequested(run):
+                live = self._live(run)
+                live.is_paused = False
+                _wake(live)
+            case RetryRequested(run):
+                live = self._live(run)
+                if live.closing is not RunState.CANCELLED and not live.finished:
+                    live.tasks.revive()
+            case RunLimited(run, concurrency):
+                live = self._live(run)
+                live.concurrency = concurrency
+                _wake(live)
+            case RunPrioritized(run, priority):
+                live = self._live(run)
+                self._requeue(live, priority)
+            case RunReordered(run, priorities):
+                live = self._live(run)
+                live.tasks.reorder(priorities)
+            case PoolResized(pool, slots):
+                self.pools[pool].capacity = slots
+                _release(self.pools[pool])
+            case BreakerTripped(breaker):
+                tripped = self._known_breaker(breaker)
+                tripped.trip(self._now_ms)
+                self._opened(tripped, effects)
+            case BreakerReset(breaker):
+                closed = self._known_breaker(breaker)
+                closed.reset()
+                effects.append(SaveBreaker(closed.record()))
+                _release(closed)
             case _:
                 assert_never(event)
-        effects += self._starts()
-        effects += self._finishes()
-        return Step(self._transitions(), effects)
+        return live
 
     def forget(self, run: str) -> None:
         """Drop a run that has finished, once its end is recorded."""
         del self.runs[run]
+
+    def window_of(self, service_class: str) -> tuple[float, int | None]:
+        """Return the ceiling that the time windows of a class set now, and until when."""
+        return self._windows[service_class]
+
+    def backing_off_until(self, run: str) -> dict[int, int]:
+        """Return for each stage of a run the time at which the first task that backs off is due."""
+        live = self.runs[run]
+        first: dict[int, int] = {}
+        for task, due_ms in live.due_ms.items():
+            stage = live.tasks.stage_of(task)[0]
+            first[stage] = min(due_ms, first.get(stage, due_ms))
+        return first
 
     def _live(self, run: str) -> LiveRun:
         live = self.runs.get(run)
@@ -111,70 +240,329 @@ class Scheduler:
             raise InternalError(f"run {run} is not live")
         return live
 
-    def _running(self, run: str, task: int) -> tuple[LiveRun, int]:
+    def _known_breaker(self, name: str) -> Breaker:
+        if name not in self.breakers:
+            raise InternalError(f"there is no breaker {name}")
+        return self.breakers[name]
+
+    # Submitting
+
+    def _submit(self, event: RunSubmitted) -> LiveRun:
+        if event.run in self.runs:
+            raise InternalError(f"run {event.run} was submitted while it was live")
+        table = TaskTable(event.stages, traced=self._traced)
+        live = LiveRun(event.run, table, event.service_class, event.owner, event.priority, event.concurrency)
+        weight = self._owner_weights.get(event.owner, 1.0)
+        lines: dict[Lane, RunQueue] = {}
+        for number, stage in enumerate(event.stages):
+            if stage.lane not in lines:
+                owner = self.lanes[stage.lane].owner(event.service_class, event.owner, weight)
+                lines[stage.lane] = RunQueue(live, self._submitted, owner)
+            line = lines[stage.lane]
+            queue = StageQueue(
+                live,
+                number,
+                stage,
+                ready=table.ready[number],
+                limits=self._limits(stage),
+                breakers=self._breakers_of(stage),
+                line=line,
+            )
+            line.stages[number] = queue
+            live.stages.append(queue)
+        live.lines = list(lines.values())
+        self._submitted += 1
+        self._can_yield = self._can_yield or any(stage.can_yield for stage in event.stages)
+        self.runs[event.run] = live
+        return live
+
+    def _limits(self, stage: Stage) -> tuple[tuple[Limit, int], ...]:
+        found = [(self.pools[name], slots) for name, slots in stage.pools]
+        if stage.concurrency is not None:
+            limit = self.datasets.setdefault(stage.dataset, Limit(stage.dataset, Wait.DATASET, stage.concurrency))
+            if limit.capacity != stage.concurrency:
+                limit.capacity = stage.concurrency
+                _release(limit)
+            found.append((limit, 1))
+        elif stage.dataset in self.datasets:
+            found.append((self.datasets[stage.dataset], 1))
+        return tuple(found)
+
+    def _breakers_of(self, stage: Stage) -> tuple[Breaker, ...]:
+        mine = self._breaker(f"dataset:{stage.dataset}", stage.breaker)
+        mine.policy = stage.breaker
+        return (mine, *(self.breakers[f"pool:{name}"] for name, _ in stage.pools))
+
+    def _breaker(self, name: str, policy: BreakerPolicy) -> Breaker:
+        if name not in self.breakers:
+            breaker = self.breakers[name] = Breaker(name, policy, self._recorded.get(name))
+            if breaker.until_ms:
+                self._at(breaker.until_ms, name, -1)
+        return self.breakers[name]
+
+    # Ends of attempts
+
+    def _ended(self, run: str, task: int, *, has_run: bool = True) -> tuple[LiveRun, StageQueue]:
+        """Take back what a running attempt held."""
         live = self._live(run)
         state = live.tasks.state[task]
         if state != TaskState.RUNNING:
             raise InternalError(
                 f"an attempt of task {task} in run {run} ended, but the task is {TaskState(state).name}"
             )
-        return live, live.tasks.stage_of(task)[0]
+        stage = live.stages[live.tasks.stage_of(task)[0]]
+        for limit, slots in stage.limits:
+            limit.used -= slots
+            if limit.held:
+                _release(limit)
+        class_queue = stage.line.owner.class_queue
+        class_queue.used -= 1
+        if stage.stage.can_yield:
+            self.lanes[stage.stage.lane].ended(class_queue, (run, task))
+        live.used -= 1
+        self.used -= 1
+        elapsed_ms = self._now_ms - live.started_ms.pop(task)
+        if has_run:
+            stage.typical_ms += LEARNED * (max(1, elapsed_ms) - stage.typical_ms)
+        if live.concurrency is not None:
+            _wake(live)
+        return live, stage
+
+    def _note_success(self, stage: StageQueue, task: BreakerTask, effects: list[Effect]) -> None:
+        for breaker in stage.breakers:
+            if (breaker.failures or breaker.probe is not None) and breaker.succeeded(task):
+                effects.append(SaveBreaker(breaker.record()))
+                _release(breaker)
+        if stage.parked:
+            self._unpark(stage)
+
+    def _give_up(self, stage: StageQueue, task: BreakerTask) -> None:
+        for breaker in stage.breakers:
+            if breaker.gave_up(task):
+                _release(breaker)
+
+    def _fail(
+        self, live: LiveRun, stage: StageQueue, task: int, error_class: ErrorClass, effects: list[Effect]
+    ) -> None:
+        policy, tries = stage.stage.retry, live.tasks.tries[task]
+        is_last = error_class not in policy.on or tries >= policy.attempts
+        self._blame(stage, (live.id, task), error_class, is_last=is_last, effects=effects)
+        if live.closing is RunState.CANCELLED:
+            live.tasks.move(task, stage.number, TaskState.CANCELLED)
+        elif is_last:
+            live.tasks.halt(task, stage.number, TaskState.FAILED)
+        elif error_class is not ErrorClass.LOST and not stage.budget_has_room():
+            live.tasks.move(task, stage.number, TaskState.BACKING_OFF)
+            stage.parked.append(task)
+        else:
+            # A worker that died is no sign of an outage, so it does not use up the budget.
+            stage.retries += error_class is not ErrorClass.LOST
+            wait_ms = backoff_ms(policy, live.id, task, tries)
+            if wait_ms:
+                live.tasks.move(task, stage.number, TaskState.BACKING_OFF)
+                live.due_ms[task] = self._now_ms + wait_ms
+                self._at(live.due_ms[task], live.id, task)
+            else:
+                live.tasks.make_ready(task, stage.number)
+
+    def _blame(
+        self, stage: StageQueue, task: BreakerTask, error_class: ErrorClass, *, is_last: bool, effects: list[Effect]
+    ) -> None:
+        """Tell the breakers of a failure. A worker may die by accident: that counts when the task is given up."""
+        mine, *pools = stage.breakers
+        blamed = [mine] if error_class is not ErrorClass.LOST or is_last else []
+        blamed += pools if error_class in BLAMED_ON_RESOURCE else []
+        for breaker in stage.breakers:
+            if breaker in blamed:
+                if breaker.failed(task, self._now_ms):
+                    self._opened(breaker, effects)
+            elif breaker is not mine and error_class is not ErrorClass.LOST:
+                if breaker.succeeded(task):
+                    effects.append(SaveBreaker(breaker.record()))
+                    _release(breaker)
+            elif breaker.gave_up(task):
+                _release(breaker)
+
+    def _opened(self, breaker: Breaker, effects: list[Effect]) -> None:
+        effects.append(SaveBreaker(breaker.record()))
+        self._at(breaker.until_ms, breaker.name, -1)
+
+    def _again(self, live: LiveRun, stage: StageQueue, task: int) -> None:
+        if live.closing is RunState.CANCELLED:
+            live.tasks.move(task, stage.number, TaskState.CANCELLED)
+        else:
+            live.tasks.make_ready(task, stage.number)
 
     @staticmethod
-    def _again(live: LiveRun, task: int, stage: int) -> None:
-        if live.closing is RunState.CANCELLED:
-            live.tasks.move(task, stage, TaskState.CANCELLED)
-        else:
-            live.tasks.make_ready(task, stage)
+    def _unpark(stage: StageQueue) -> None:
+        while stage.parked and stage.budget_has_room():
+            stage.retries += 1
+            stage.run.tasks.make_ready(stage.parked.pop(0), stage.number)
 
-    def _cancel(self, run: str) -> list[Effect]:
-        live = self._live(run)
+    def _cancel(self, live: LiveRun) -> list[Effect]:
         if live.finished:
             return []
         live.closing = RunState.CANCELLED
         live.tasks.cancel_unstarted()
-        return [StopAttempt(run, task) for task in live.tasks.tasks_in(TaskState.RUNNING)]
+        live.due_ms.clear()
+        for stage in live.stages:
+            stage.parked.clear()
+        return [StopAttempt(live.id, task) for task in live.tasks.tasks_in(TaskState.RUNNING)]
 
-    def _starts(self) -> list[Effect]:
-        started: list[Effect] = []
-        for pool in self.free:
-            for run, live in self.runs.items():
-                table = live.tasks
-                while self.free[pool] > 0 and live.closing is None and (task := table.pop_ready(pool)) is not None:
-                    stage, position = table.stage_of(task)
-                    table.move(task, stage, TaskState.RUNNING)
-                    table.tries[task] += 1
-                    started.append(StartAttempt(run, task, stage, position, table.tries[task]))
-                    self.free[pool] -= 1
-        return started
+    # Time
 
-    def _finishes(self) -> list[Effect]:
-        ended: list[Effect] = []
-        for run, live in self.runs.items():
-            if live.finished or live.tasks.totals[TaskState.RUNNING]:
+    def _at(self, due_ms: int, name: str, task: int) -> None:
+        self._set += 1
+        heappush(self.due, (due_ms, self._set, name, task))
+
+    def _elapse(self, now_ms: int, effects: list[Effect]) -> None:
+        while self.due and self.due[0][0] <= now_ms:
+            due_ms, _, name, task = heappop(self.due)
+            if task < 0:
+                breaker = self.breakers[name]
+                if breaker.elapse(now_ms):
+                    effects.append(SaveBreaker(breaker.record()))
+                    _release(breaker)
                 continue
-            state = self._end(live)
-            if state is not None:
-                live.finished = True
-                ended.append(FinishRun(run, state))
-            elif not live.tasks.total(TaskState.READY):
-                waiting = live.tasks.tasks_in(TaskState.WAITING)
-                raise InternalError(f"{len(waiting)} tasks of run {run} wait, the first is {waiting[0]}, for nothing")
-        return ended
+            live = self.runs.get(name)
+            # The run may have been cancelled since, or submitted anew.
+            if live is not None and not live.finished and live.due_ms.get(task) == due_ms:
+                del live.due_ms[task]
+                live.tasks.make_ready(task, live.tasks.stage_of(task)[0])
+                self._settle(live, effects)
 
-    @staticmethod
-    def _end(live: LiveRun) -> RunState | None:
+    def _turn_windows(self, now_ms: int) -> None:
+        self._ceilings, self._windows = ceilings_at(self.classes, now_ms)
+        self._ceilings_until_ms = min(
+            (until_ms for _, until_ms in self._windows.values() if until_ms is not None), default=None
+        )
+        for lane in self.lanes.values():
+            lane.offer(lane.free, lane.slots, lane.depth, self._ceilings)
+
+    def _wake_at_ms(self) -> int | None:
+        due_ms = self.due[0][0] if self.due else None
+        if self._impatient_at_ms is not None:
+            due_ms = self._impatient_at_ms if due_ms is None else min(self._impatient_at_ms, due_ms)
+        if self._ceilings_until_ms is None or not self.runs:
+            return due_ms
+        return self._ceilings_until_ms if due_ms is None else min(due_ms, self._ceilings_until_ms)
+
+    # Starting and ending
+
+    def _start(self, effects: list[Effect]) -> None:
+        for lane in self.lanes.values():
+            while lane.free > 0 and (self.total is None or self.used < self.total):
+                chosen = lane.first()
+                if chosen is None:
+                    break
+                queue, _, line, stage = chosen
+                lane.charge(chosen)
+                live, table = line.run, line.run.tasks
+                task = task_of(line.pop(stage))
+                table.move(task, stage.number, TaskState.RUNNING)
+                table.tries[task] += 1
+                stage.attempts += 1
+                live.used += 1
+                self.used += 1
+                live.started_ms[task] = self._now_ms
+                if stage.stage.can_yield:
+                    queue.yielding[live.id, task] = None
+                for limit, slots in stage.limits:
+                    limit.used += slots
+                for breaker in stage.breakers:
+                    if breaker.is_probing():
+                        breaker.probe = (live.id, task)
+                effects.append(
+                    StartAttempt(
+                        live.id, task, stage.number, task - table.base[stage.number], table.tries[task], queue.spread
+                    )
+                )
+
+    def _ask_to_yield(self, effects: list[Effect]) -> None:
+        """Ask attempts to make room for classes that have lost their patience."""
+        self._impatient_at_ms = None
+        for lane in self.lanes.values():
+            if any(queue.yielding for queue in lane.classes):
+                asked, due_ms = lane.impatient(self._now_ms)
+                effects += [YieldAttempt(run, task) for run, task in asked]
+                if due_ms is not None:
+                    self._impatient_at_ms = min(due_ms, self._impatient_at_ms or due_ms)
+
+    def _settle(self, live: LiveRun, effects: list[Effect]) -> None:
+        """Queue what became ready in a run, and report its end."""
+        table = live.tasks
+        if not table.totals[TaskState.RUNNING] and live.closing is None and not live.finished:
+            self._settle_parked(live)
+        if table.touched:
+            for number in table.touched:
+                live.stages[number].enlist()
+            table.touched.clear()
+        if table.totals[TaskState.RUNNING] or live.finished:
+            return
+        state = self._end(live)
+        if state is not None:
+            live.finished = True
+            effects.append(FinishRun(live.id, state))
+
+    def _end(self, live: LiveRun) -> RunState | None:
         """Return what a run of which nothing runs ends as; None if it goes on."""
         table = live.tasks
         if live.closing is RunState.CANCELLED:
             return RunState.CANCELLED
-        if table.total(TaskState.WAITING, TaskState.READY):
+        if table.total(TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF):
+            if live.closing is None and not table.total(TaskState.READY, TaskState.BACKING_OFF):
+                waiting = table.tasks_in(TaskState.WAITING)
+                raise InternalError(
+                    f"{len(waiting)} tasks of run {live.id} wait, the first is {waiting[0]}, for nothing"
+                )
             return live.closing
         return RunState.FAILED if table.total(*HALTED) else RunState.SUCCEEDED
 
+    def _settle_parked(self, live: LiveRun) -> None:
+        """Give up tasks that wait for the retry budget when nothing is left that could make room in it."""
+        table = live.tasks
+        parked = [(stage, task) for stage in live.stages for task in stage.parked]
+        if not parked or table.totals[TaskState.READY] or table.totals[TaskState.BACKING_OFF] > len(parked):
+            return
+        for stage in live.stages:
+            self._unpark(stage)
+        if table.totals[TaskState.READY]:
+            return
+        for stage, task in parked:
+            table.halt(task, stage.number, TaskState.FAILED)
+            stage.parked.clear()
+
+    @staticmethod
+    def _requeue(live: LiveRun, priority: int) -> None:
+        """Bring a run to another priority; among the runs of that it starts where they are."""
+        if priority == live.priority:
+            return
+        live.priority = priority
+        for line in live.lines:
+            owner, line.charged = line.owner, 0.0
+            if line.is_queued:
+                owner.runs = [entry for entry in owner.runs if entry[-1] is not line]
+                owner.runs.sort()
+                owner.add(line)
+
     def _transitions(self) -> list[Transition]:
+        if not self._traced:
+            return []
         moved: list[Transition] = []
         for run, live in self.runs.items():
             moved += [Transition(run, task, state) for task, state in live.tasks.moved]
             live.tasks.moved.clear()
         return moved
+
+
+def _release(holder: Limit | Breaker) -> None:
+    """Put the stages that something held back into their queues again."""
+    held, holder.held = holder.held, []
+    for stage in held:
+        stage.held_by = None
+        stage.enlist()
+
+
+def _wake(live: LiveRun) -> None:
+    for line in live.lines:
+        line.wake()

@@ -8,7 +8,7 @@ MOVES: dict[T, frozenset[T]] = {
     T.WAITING: frozenset({T.READY, T.SKIPPED, T.BLOCKED, T.CANCELLED}),
     T.READY: frozenset({T.RUNNING, T.SKIPPED, T.CANCELLED}),
     T.RUNNING: frozenset({T.SUCCEEDED, T.FAILED, T.READY, T.BACKING_OFF, T.CANCELLED}),
-    T.BACKING_OFF: frozenset({T.READY, T.CANCELLED}),
+    T.BACKING_OFF: frozenset({T.READY, T.FAILED, T.CANCELLED}),
     T.SUCCEEDED: frozenset(),
     T.SKIPPED: frozenset(),
     T.FAILED: frozenset(),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heappush
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headgate.core.edges import SharedEdge
-from headgate.core.events import Pool
 from headgate.core.states import DONE, ENDED, HALTED
 from headgate.errors import InternalError
 from headgate.model.run import TaskState
@@ -57,12 +56,13 @@ class TaskTable:
     Args:
         stages: The stages as submitted. Tasks that ended in an earlier session keep their states; what follows
             from those (ready, skipped, blocked) is worked out here.
+        traced: Whether transitions are remembered, for who takes `moved`.
 
     Raises:
         InternalError: A task is neither waiting nor ended.
     """
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(self, stages: Sequence[Stage], *, traced: bool = False) -> None:
         self.stages = stages
         self.base = [0, *accumulate(len(stage.states) for stage in stages)]
         self.size = self.base[-1]
@@ -71,7 +71,11 @@ class TaskTable:
         self.tries = array("H", bytes(2 * self.size))
         self.counts = [np.bincount(stage.states, minlength=len(TaskState)).tolist() for stage in stages]
         self.totals = [sum(counts[state] for counts in self.counts) for state in TaskState]
-        self.ready: dict[Pool, list[int]] = {pool: [] for pool in Pool}
+        self.ready: list[list[int]] = [[] for _ in stages]
+        """For each stage a heap of priority and task."""
+        self.touched: list[int] = []
+        """Stages whose first ready task is another than it was, for who takes them."""
+        self.traced = traced
         self.moved: list[tuple[int, TaskState]] = []
         self.shared: list[list[SharedWait]] = [[] for _ in stages]
         self._readers: list[list[tuple[int, PairEdge]]] = [[] for _ in stages]
@@ -84,6 +88,9 @@ class TaskTable:
         self._unmet = np.frombuffer(self.unmet, dtype=np.int32)
         self._dirty = np.frombuffer(self.dirty, dtype=np.bool_)
         self._state = np.frombuffer(self.state, dtype=np.uint8)
+        self._skippable_array = np.frombuffer(self._skippable, dtype=np.bool_)
+        if not np.isin(self._state, [TaskState.WAITING, *ENDED]).all():
+            raise InternalError("a task was submitted that neither waits nor has ended")
         self._settle()
 
     def stage_of(self, task: int) -> tuple[int, int]:
@@ -108,17 +115,45 @@ class TaskTable:
         counts[state] += 1
         totals[state] += 1
         self.state[task] = state
-        self.moved.append((task, state))
+        if self.traced:
+            self.moved.append((task, state))
 
     def make_ready(self, task: int, stage: int) -> None:
         """Queue a task whose upstream is done."""
         self.move(task, stage, TaskState.READY)
-        heappush(self.ready[self.stages[stage].pool], self._priority[task] << _TASK_BITS | task)
+        queue = self.ready[stage]
+        entry = self._priority[task] << _TASK_BITS | task
+        heappush(queue, entry)
+        if queue[0] == entry:
+            self.touched.append(stage)
 
-    def pop_ready(self, pool: Pool) -> int | None:
-        """Take the first ready task of a pool; None if there is none. The caller moves it on."""
-        queue = self.ready[pool]
-        return heappop(queue) & _TASK_MASK if queue else None
+    def reorder(self, priorities: Sequence[NDArray[np.int64]]) -> None:
+        """Give the tasks of each stage other priorities."""
+        self._priority = array("q", b"".join(priority.tobytes() for priority in priorities))
+        for stage, queue in enumerate(self.ready):
+            if queue:
+                queue[:] = sorted(self._priority[task] << _TASK_BITS | task for task in map(task_of, queue))
+                self.touched.append(stage)
+
+    def revive(self) -> None:
+        """Let everything that failed, was blocked or was cancelled wait again, and what follows from that follow.
+
+        What was submitted as blocked cannot be made, and stays so.
+        """
+        halted = np.isin(self._state, list(HALTED))
+        for base, stage in zip(self.base, self.stages, strict=False):
+            halted[base : base + len(stage.states)] &= stage.states != TaskState.BLOCKED
+        for task in np.flatnonzero(halted).tolist():
+            self.move(task, self.stage_of(task)[0], TaskState.WAITING)
+            self.tries[task] = 0
+        for waits in self.shared:
+            waits.clear()
+        for readers in self._readers:
+            readers.clear()
+        unmet, dirty = self._wait_counts()
+        self._unmet[:] = unmet
+        self._dirty[:] = dirty
+        self._settle()
 
     def finish(self, task: int, stage: int, state: TaskState, *, changed: bool) -> None:
         """End a task as succeeded or skipped, and release what waited for it."""
@@ -140,11 +175,11 @@ class TaskTable:
         self._block_waiters(task, stage)
 
     def cancel_unstarted(self) -> None:
-        """Cancel everything that waits or is ready."""
-        for state in (TaskState.WAITING, TaskState.READY):
+        """Cancel everything that does not run."""
+        for state in (TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF):
             for task in self.tasks_in(state):
                 self.move(task, self.stage_of(task)[0], TaskState.CANCELLED)
-        for queue in self.ready.values():
+        for queue in self.ready:
             queue.clear()
 
     def _may_skip(self, task: int) -> bool:
@@ -210,11 +245,13 @@ class TaskTable:
         """Return how much each task still waits for, and whether anything that is done had changed."""
         unmet = np.zeros(self.size, dtype=np.int32)
         dirty = np.zeros(self.size, dtype=bool)
-        undone = [~np.isin(stage.states, list(DONE)) for stage in self.stages]
+        now = np.split(np.frombuffer(self.state, dtype=np.uint8), self.base[1:-1]) if self.stages else []
+        undone = [~np.isin(states, list(DONE)) for states in now]
+        was_changed = np.split(np.frombuffer(self.changed, dtype=np.bool_), self.base[1:-1]) if self.stages else []
         for number, stage in enumerate(self.stages):
             mine = slice(self.base[number], self.base[number + 1])
             for edge in stage.edges:
-                left, changed = undone[edge.upstream], self.stages[edge.upstream].changed
+                left, changed = undone[edge.upstream], was_changed[edge.upstream]
                 if isinstance(edge, SharedEdge):
                     wait = SharedWait(
                         number, edge, int((left & edge.members).sum()), bool((changed & edge.members).any())
@@ -229,22 +266,37 @@ class TaskTable:
         return unmet, dirty
 
     def _settle(self) -> None:
-        """Bring tasks from their submitted states to where those of their upstream put them."""
-        if not np.isin(self._state, [TaskState.WAITING, *ENDED]).all():
-            raise InternalError("a task was submitted that neither waits nor has ended")
-        for number, stage in enumerate(self.stages):
-            for position in np.flatnonzero(np.isin(stage.states, list(HALTED))).tolist():
+        """Bring tasks that wait to where their upstream puts them."""
+        for number in range(len(self.stages)):
+            mine = self._state[self.base[number] : self.base[number + 1]]
+            for position in np.flatnonzero(np.isin(mine, list(HALTED))).tolist():
                 self._block_waiters(self.base[number] + position, number)
         for number in range(len(self.stages)):
-            mine = slice(self.base[number], self.base[number + 1])
-            for position in np.flatnonzero((self._state[mine] == _WAITING) & (self._unmet[mine] == 0)).tolist():
-                task = mine.start + position
-                if self.state[task] != _WAITING:
-                    continue
-                if self._may_skip(task):
+            base, end = self.base[number], self.base[number + 1]
+            free = base + np.flatnonzero((self._state[base:end] == _WAITING) & (self._unmet[base:end] == 0))
+            skipped = free[self._skippable_array[free] & ~self._dirty[free]]
+            for task in skipped.tolist():
+                if self.state[task] == _WAITING:
                     self.finish(task, number, TaskState.SKIPPED, changed=False)
-                else:
-                    self.move(task, number, TaskState.READY)
-                    self.ready[self.stages[number].pool].append(self._priority[task] << _TASK_BITS | task)
-        for queue in self.ready.values():
-            heapify(queue)
+            # Skipping may have released others of this stage: those are in the queue already.
+            self._make_all_ready(free[self._state[free] == _WAITING], number)
+
+    def _make_all_ready(self, tasks: NDArray[np.int64], stage: int) -> None:
+        """Queue many tasks of a stage at once."""
+        if not len(tasks):
+            return
+        for counts in (self.counts[stage], self.totals):
+            counts[TaskState.WAITING] -= len(tasks)
+            counts[TaskState.READY] += len(tasks)
+        self._state[tasks] = TaskState.READY
+        if self.traced:
+            self.moved += [(task, TaskState.READY) for task in tasks.tolist()]
+        entries = np.frombuffer(self._priority, dtype=np.int64)[tasks] << _TASK_BITS | tasks
+        # A sorted list is a heap.
+        self.ready[stage][:] = sorted([*self.ready[stage], *entries.tolist()])
+        self.touched.append(stage)
+
+
+def task_of(entry: int) -> int:
+    """Return the task of an entry of a ready queue."""
+    return entry & _TASK_MASK

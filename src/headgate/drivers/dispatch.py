@@ -14,12 +14,13 @@ from headgate.tables import layout
 from headgate.worker.messages import FilePin, InputPin, Order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headgate.core.effects import StartAttempt
     from headgate.model.dataset import Dataset, Input
     from headgate.model.mapping import Lists, Spans
     from headgate.model.plan import Plan
+    from headgate.model.run import Run
     from headgate.model.version import Version
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
@@ -49,20 +50,29 @@ class Dispatcher:
     Args:
         project: The user's project.
         snapshot: Definitions and heads when the run was submitted or resumed; while this coordinator lives
-            nobody else moves heads.
+            only its runs move heads.
         plan: The plan of the run.
-        run: Run id.
+        run: The run.
         tried: Attempts that earlier sessions of the run made, for each dataset and key.
+        published: Heads that runs have moved since the snapshot, by dataset and key; grows while they run.
     """
 
     def __init__(
-        self, project: Project, snapshot: Snapshot, plan: Plan, run: str, tried: dict[tuple[str, str], int]
+        self,
+        project: Project,
+        snapshot: Snapshot,
+        plan: Plan,
+        run: Run,
+        *,
+        tried: Mapping[tuple[str, str], int],
+        published: Mapping[tuple[str, str], int],
     ) -> None:
         self._project = project
         self._snapshot = snapshot
         self._plan = plan
         self._run = run
         self._tried = tried
+        self._published = published
         self._data_root = f"{project.paths.data}/"
         self._reads: list[list[tuple[str, Input, Spans | Lists]]] = [
             [
@@ -73,7 +83,12 @@ class Dispatcher:
         ]
 
     def prepare(
-        self, tx: Transaction, starts: Sequence[StartAttempt], first_id: int, now_ms: int
+        self,
+        tx: Transaction,
+        starts: Sequence[StartAttempt],
+        *,
+        first_id: int,
+        now_ms: int,
     ) -> list[tuple[InFlight, Order]]:
         """Pin inputs and make the attempt and the order of each start, numbered from `first_id`.
 
@@ -123,10 +138,11 @@ class Dispatcher:
             pinned += ids
             digest += pinned_digest(self._snapshot.seed(parameter, entry), ids)
             inputs.append(self._input(parameter, entry.dataset, pins))
-        path = layout.stage_path(part.name, self._run, key, attempt_id)
+        run = self._run
+        path = layout.stage_path(part.name, run.id, key, attempt_id)
         tried = self._tried.get((part.name, key), 0) + start.number
-        expects = int(self._snapshot.heads[part.name].version[index]) or None
-        attempt = Attempt(attempt_id, self._run, part.name, key, tried, AttemptState.RUNNING, path, expects, now_ms)
+        expects = self._published.get((part.name, key)) or int(self._snapshot.heads[part.name].version[index]) or None
+        attempt = Attempt(attempt_id, run.id, part.name, key, tried, AttemptState.RUNNING, path, expects, now_ms)
         order = Order(
             attempt=attempt_id,
             entry=dataset.entry,
@@ -134,7 +150,7 @@ class Dispatcher:
             key=key,
             window=grid.window(index),
             number=tried,
-            run=self._run,
+            run=run.id,
             inputs=inputs,
             stage=self._data_root + path,
             parameters=self._project.config.parameters,
@@ -142,6 +158,8 @@ class Dispatcher:
             timeout_ms=dataset.timeout_ms,
             code=dataset.code,
             declared_version=dataset.version,
+            service_class=run.service_class,
+            spread=start.spread,
         )
         return InFlight(start, attempt, dataset, tuple(pinned), digest & (2**64 - 1)), order
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from headgate.model.reason import Wait
 from headgate.model.run import RunState, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from headgate.core.reasons import Delay
     from headgate.core.task_table import TaskTable
     from headgate.model.plan import Problem
     from headgate.model.run import Failure
@@ -30,6 +32,16 @@ class DatasetProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Tasks that could start and may not: how many, why, what holds them back, and until when if that is known."""
+
+    wait: Wait
+    tasks: int
+    what: str
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A run as it stands.
 
@@ -40,6 +52,7 @@ class Progress:
         left: Tasks that have not ended.
         elapsed_s: Time since this session began.
         draining: Whether it starts nothing more.
+        held: What holds ready tasks back, other than that all slots are taken.
     """
 
     run: str
@@ -48,6 +61,7 @@ class Progress:
     left: int
     elapsed_s: float
     draining: bool
+    held: tuple[HeldBack, ...] = ()
 
     @property
     def rate_per_s(self) -> float:
@@ -78,6 +92,18 @@ class RunSummary:
     progress: Progress
     failures: tuple[FailedTask, ...] = ()
     problems: tuple[Problem, ...] = field(default=())
+
+
+def held_back(delays: Iterable[Delay]) -> tuple[HeldBack, ...]:
+    """Return what holds tasks back, over all stages; waiting for upstream and for a slot is what tasks do anyway."""
+    found: dict[tuple[Wait, str], HeldBack] = {}
+    for delay in delays:
+        if delay.wait in {Wait.UPSTREAM, Wait.SLOTS, Wait.DRAINING}:
+            continue
+        before = found.get((delay.wait, delay.what), HeldBack(delay.wait, 0, delay.what, delay.until_ms))
+        until_ms = min((at for at in (before.until_ms, delay.until_ms) if at is not None), default=None)
+        found[delay.wait, delay.what] = HeldBack(delay.wait, before.tasks + delay.tasks, delay.what, until_ms)
+    return tuple(found.values())
 
 
 def counts(table: TaskTable, unchanged: Mapping[str, int]) -> tuple[DatasetProgress, ...]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RETRY = "retry"
 """Kind of the journal entry that says from which attempt on failures of a run count."""
-RESUMABLE = frozenset({RunState.RUNNING, RunState.INTERRUPTED})
+RESUMABLE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED})
 RETRIABLE = frozenset({RunState.FAILED, RunState.CANCELLED})
 _HALTED = frozenset({AttemptState.FAILED, AttemptState.SUPERSEDED})
 

@@ -8,14 +8,16 @@ import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from headgate.drivers.live import Coordinator, now_ms
+from headgate.drivers.handover import HELD, follow, hand_over, refuse_overlap, take_up
+from headgate.drivers.live import Coordinator, new_run, now_ms
 from headgate.drivers.naming import named_run
 from headgate.drivers.resume import check_state, restore
 from headgate.drivers.takeover import collect, take_over
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, HeadgateError, InternalError, UnavailableError
 from headgate.executors.local import LocalExecutor
-from headgate.planning.codec import plan_hash, plan_to_json
+from headgate.model.run import RunState
+from headgate.planning.codec import plan_from_json, plan_hash, plan_to_json
 from headgate.planning.planner import make_plan
 from headgate.project.load import load
 from headgate.store.sqlite import open_store
@@ -70,29 +72,39 @@ class Session:
         plan: Plan,
         *,
         reason: str,
+        service_class: str = "backfill",
         on_start: Callable[[str], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> RunSummary:
-        """Run a plan to its end in this process.
+        """Run a plan to its end: in this process, or in the coordinator that is alive.
 
         Args:
             world: What the plan was made from.
             plan: The plan, as it was shown.
             reason: Why.
+            service_class: Class of the run.
             on_start: Called with the id of the run.
             on_progress: See `Coordinator`.
 
         Raises:
-            ConflictError: Another coordinator is alive, or the world has moved since the plan was made.
+            UsageError: There is no such class.
+            ConflictError: The world has moved since the plan was made, or a run that is under way builds some of it.
         """
+        self.project.policies.service_class(service_class)
         self.store.close()
         self.store = store = self._open(create=True)
+        if store.leader() is not None:
+            world, plan = self._confirmed(world, plan)
+            refuse_overlap(store, plan)
+            run = new_run(plan, RunState.QUEUED, reason=reason, author=author(), service_class=service_class)
+            hand_over(store, run, is_new=True, retry=False, reason=reason, author=author())
+            return self._follow(run.id, on_start, on_progress)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
             world, plan = self._confirmed(world, plan)
 
             def begin(coordinator: Coordinator) -> str:
-                return coordinator.submit(world, plan, reason=reason)
+                return coordinator.submit(world, plan, reason=reason, service_class=service_class)
 
             return self._run(begin, on_start, on_progress)
 
@@ -105,14 +117,19 @@ class Session:
         on_start: Callable[[str], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> RunSummary:
-        """Resume a run, or retry what failed or was blocked in it.
+        """Resume a run, or retry what failed or was blocked in it: here, or in the coordinator that is alive.
 
         Raises:
             UsageError: There is no such run.
-            ConflictError: It is not in a state for that, another coordinator is alive, or definitions changed.
+            ConflictError: It is not in a state for that, it is under way, or definitions changed.
         """
         store = self.store
-        named_run(store, run_id)
+        run = named_run(store, run_id)
+        if store.leader() is not None and run.state not in HELD:
+            check_state(run, retry=retry)
+            refuse_overlap(store, plan_from_json(run.plan))
+            hand_over(store, run, is_new=False, retry=retry, reason=reason, author=author())
+            return self._follow(run.id, on_start, on_progress)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
             run = named_run(store, run_id)
@@ -125,6 +142,20 @@ class Session:
                 return run.id
 
             return self._run(begin, on_start, on_progress)
+
+    def _follow(
+        self,
+        run_id: str,
+        on_start: Callable[[str], None] | None,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> RunSummary:
+        if on_start is not None:
+            on_start(run_id)
+        summary = follow(self.store, run_id, on_progress)
+        if summary is not None:
+            return summary
+        reason = "the coordinator it was handed to has ended"
+        return self.go_on(run_id, retry=False, reason=reason, on_progress=on_progress)
 
     def _confirmed(self, world: World, plan: Plan) -> tuple[World, Plan]:
         """Return the world as it is now and the plan, if it is still what the request leads to.
@@ -155,7 +186,14 @@ class Session:
             heartbeat_timeout_s=workers.heartbeat_timeout_s,
             log=self.project.paths.state.with_name("workers.log"),
         )
-        coordinator = Coordinator(self.project, self.store, executor, author=author(), on_progress=on_progress)
+        coordinator = Coordinator(
+            self.project,
+            self.store,
+            executor,
+            author=author(),
+            on_progress=on_progress,
+            take_up=lambda command: take_up(self.project, self.store, coordinator, command, author=author()),
+        )
         try:
             with _interruptible(coordinator):
                 run = begin(coordinator)

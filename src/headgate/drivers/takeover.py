@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headgate.store.store import Store
 
 DIED = "its coordinator died"
+_DONE_BY_TAKING_OVER = frozenset({"cancel", "submit"})
 
 
 def take_over(store: Store, data_root: Path, now_ms: int, *, author: str, reason: str = DIED) -> None:
@@ -32,9 +33,11 @@ def take_over(store: Store, data_root: Path, now_ms: int, *, author: str, reason
     refuse_unknown_files(store, data_root)
     with store.transaction() as tx:
         lost = tx.fence_attempts(now_ms=now_ms)
-        cancelled = {command.run: command for command in tx.pending_commands() if command.verb == "cancel"}
-        for run in store.runs(states=frozenset({RunState.RUNNING})):
+        left = tx.pending_commands()
+        cancelled = {command.run: command for command in left if command.verb == "cancel"}
+        for run in store.runs(states=frozenset({RunState.RUNNING, RunState.QUEUED})):
             tx.set_run_state(run.id, RunState.INTERRUPTED, author=author, reason=reason, now_ms=now_ms)
+            tx.clear_live(run.id)
         for command in cancelled.values():
             # Asked of the one before, which did not get to it.
             tx.set_run_state(
@@ -45,7 +48,7 @@ def take_over(store: Store, data_root: Path, now_ms: int, *, author: str, reason
                 now_ms=now_ms,
                 expected=frozenset({RunState.INTERRUPTED}),
             )
-        tx.settle_commands([command.id for command in tx.pending_commands()])
+        tx.settle_commands([(one.id, "" if one.verb in _DONE_BY_TAKING_OVER else reason) for one in left])
         if lost:
             tx.journal(
                 "attempts fenced",

@@ -24,16 +24,30 @@ class Capabilities:
     is_local: bool
 
 
-class Capacity(NamedTuple):
-    """How many more orders are welcome now, in each of two lanes that do not compete.
+class Room(NamedTuple):
+    """What a lane can take.
 
     Args:
-        processes: Orders of plain functions.
-        io: Orders of `async def` functions (`Order.is_async`).
+        free: How many more orders are welcome now.
+        slots: How many run at the same time.
+        depth: How many orders each slot may hold, the running one included.
     """
 
-    processes: int
-    io: int
+    free: int
+    slots: int
+    depth: int
+
+
+class Capacity(NamedTuple):
+    """The room in each of two lanes that do not compete.
+
+    Args:
+        process: For plain functions.
+        io: For `async def` functions (`Order.is_async`).
+    """
+
+    process: Room
+    io: Room
 
 
 class Executor(Protocol):
@@ -48,7 +62,8 @@ class Executor(Protocol):
     def capacity(self) -> Capacity:
         """Return how many more orders are welcome now; never negative. Does not block.
 
-        More than that may be submitted: they wait here, where nothing can overtake them.
+        More than that may be submitted: they wait here. Orders of one service class are spread among `Order.spread`
+        workers at most, so that the others are free for other classes.
         """
         ...
 

@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
-from headgate.executors.executor import Capabilities, Capacity
+from headgate.executors.executor import Capabilities, Capacity, Room
 from headgate.executors.wake import WakePipe
 from headgate.worker.messages import Cancelled
 
@@ -43,7 +43,8 @@ class InlineExecutor:
     def capacity(self) -> Capacity:
         """Return how many more orders are welcome."""
         waiting_io = sum(order.is_async for order in self._waiting)
-        return Capacity(max(0, 1 - len(self._waiting) + waiting_io), max(0, CONCURRENCY - waiting_io))
+        waiting = len(self._waiting) - waiting_io
+        return Capacity(Room(max(0, 1 - waiting), 1, 1), Room(max(0, CONCURRENCY - waiting_io), CONCURRENCY, 1))
 
     def submit(self, *orders: Order) -> None:
         """Take orders for the next calls of `poll`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from typing import TYPE_CHECKING
+
+from headgate.executors.executor import Room
 
 if TYPE_CHECKING:
     from headgate.executors.worker_process import WorkerProcess
@@ -42,6 +43,23 @@ class Pace:
             self.depth = min(DEEPEST, 1 + max(1, round(QUEUED_MS / max(self._typical_ms, 0.1))))
 
 
+class _Seat:
+    """A worker while orders are dealt."""
+
+    def __init__(self, worker: WorkerProcess, *, is_shut: bool) -> None:
+        self.worker = worker
+        self.is_shut = is_shut
+        self.held = len(worker.held)
+        self.classes = {order.service_class for order in worker.held.values()}
+        self.orders: list[Order] = []
+
+    def take(self, order: Order) -> None:
+        """Seat an order."""
+        self.held += 1
+        self.classes.add(order.service_class)
+        self.orders.append(order)
+
+
 class Lane:
     """Workers of one kind and the orders that no worker holds yet.
 
@@ -69,30 +87,38 @@ class Lane:
         """Return how many orders a worker may hold."""
         return self.pace.depth if self._depth is None else self._depth
 
-    def capacity(self) -> int:
-        """Return how many more orders the workers that run, start or are yet to start could hold."""
+    def room(self) -> Room:
+        """Return what the workers that run, start or are yet to start can take."""
+        slots, depth = (self.depth, 1) if self.is_io else (self.size, self.depth)
         if self.why_shut:
-            return 0
+            return Room(0, slots, depth)
         missing = self.size - len(self.workers)
-        room = sum(self._room(worker) for worker in self.workers) + missing * self.depth
-        return max(0, room - len(self.backlog))
+        free = sum(self._room(worker) for worker in self.workers) + missing * self.depth
+        return Room(max(0, free - len(self.backlog)), slots, depth)
 
     def deal(self) -> list[tuple[WorkerProcess, list[Order]]]:
         """Take from the backlog what workers have room for: the least busy worker first."""
         # A worker gets nothing before its first beat, so one that cannot start costs no attempt; and nothing should
         # queue behind others while it starts.
-        seats = [(len(worker.held), i) for i, worker in enumerate(self.workers) if worker.has_beaten]
+        seats = [_Seat(worker, is_shut=self._is_shut(worker)) for worker in self.workers if worker.has_beaten]
         most = self.depth if len(seats) == len(self.workers) else 1
-        heapq.heapify(seats)
-        dealt: dict[int, list[Order]] = {}
-        while seats and self.backlog:
-            held, i = seats[0]
-            if held >= most or self._is_shut(self.workers[i]):
-                heapq.heappop(seats)
-                continue
-            dealt.setdefault(i, []).append(self.backlog.popleft())
-            heapq.heapreplace(seats, (held + 1, i))
-        return [(self.workers[i], orders) for i, orders in dealt.items()]
+        left: deque[Order] = deque()
+        while self.backlog:
+            order = self.backlog.popleft()
+            open_seats = [seat for seat in seats if seat.held < most and not seat.is_shut]
+            if not open_seats:
+                left.append(order)
+                break
+            if 0 < order.spread < len(self.workers):
+                mine = [seat for seat in seats if order.service_class in seat.classes]
+                if len(mine) >= order.spread:
+                    open_seats = [seat for seat in open_seats if seat in mine]
+            if open_seats:
+                min(open_seats, key=lambda seat: seat.held).take(order)
+            else:
+                left.append(order)
+        self.backlog = left + self.backlog
+        return [(seat.worker, seat.orders) for seat in seats if seat.orders]
 
     def _room(self, worker: WorkerProcess) -> int:
         return 0 if self._is_shut(worker) else max(0, self.depth - len(worker.held))

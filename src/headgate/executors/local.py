@@ -83,7 +83,7 @@ class LocalExecutor:
 
     def capacity(self) -> Capacity:
         """Return how many more orders are welcome in each lane."""
-        return Capacity(self._sync.capacity(), self._io.capacity())
+        return Capacity(self._sync.room(), self._io.room())
 
     def submit(self, *orders: Order) -> None:
         """Take orders; workers get them as soon as they have room."""

@@ -10,6 +10,7 @@ from headgate.model.mapping import Mapping, Overlap
 
 if TYPE_CHECKING:
     from headgate.model.partitioning import Partitioning
+    from headgate.model.policy import FailureMode
 
 
 class Format(StrEnum):
@@ -51,6 +52,9 @@ class Dataset:
         timeout_ms: Time limit of one attempt; None for none.
         description: First line of the function's docstring.
         declared_at: ``file:line`` of the declaration.
+        pools: Slots that an attempt takes, by pool, as declared (see `project.policies` for what holds).
+        concurrency: Attempts at a time, as declared; None for no bound.
+        failure_modes: Ways in which the function is known to fail; the first that matches counts.
     """
 
     name: str
@@ -63,6 +67,9 @@ class Dataset:
     timeout_ms: int | None = None
     description: str = ""
     declared_at: str = ""
+    pools: dict[str, int] = field(default_factory=dict)
+    concurrency: int | None = None
+    failure_modes: tuple[FailureMode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,20 @@ _WHY_TEXT = {
 
 
 class Wait(StrEnum):
-    """Why a task that could run some day does not run now."""
+    """Why a task that could run some day does not run now; the first that holds, in this order."""
 
-    UPSTREAM = "waits for upstream partitions"
-    SLOTS = "all slots are taken"
     NO_COORDINATOR = "no coordinator runs this run"
+    UPSTREAM = "waits for upstream partitions"
+    BACKING_OFF = "waits before it is tried again"
+    RETRY_BUDGET = "too many attempts were retries"
+    PAUSED = "the run is paused"
+    DRAINING = "the run drains"
+    BREAKER = "a circuit breaker is open"
+    POOL = "a pool is full"
+    DATASET = "as many of the dataset run as may"
+    RUN = "as many of the run run as may"
+    WINDOW = "the time window allows no more"
+    CEILING = "the service class is at its ceiling"
+    TOTAL = "as many attempts run as may"
+    RESERVED = "the free slots are reserved for a higher class"
+    SLOTS = "all slots are taken"

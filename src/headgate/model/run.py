@@ -15,9 +15,11 @@ class RunKind(StrEnum):
 class RunState(StrEnum):
     """Where a run stands.
 
-    `interrupted` can be resumed; `failed` means that some tasks failed or were blocked and can be retried.
+    `queued` was handed to a live coordinator, which has not taken it up yet. `interrupted` can be resumed; `failed`
+    means that some tasks failed or were blocked and can be retried.
     """
 
+    QUEUED = "queued"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     SUCCEEDED = "succeeded"
@@ -42,15 +44,18 @@ class TaskState(IntEnum):
 class AttemptState(StrEnum):
     """Where an attempt stands.
 
-    `lost`: its worker or coordinator died. `returned`: never started, given back by a worker; costs no try.
+    `retried`: it failed, and its task is tried again. `lost`: its worker or coordinator died. `returned`: never
+    started, given back by a worker; costs no try. `yielded`: it stopped where the next one goes on.
     `fenced`: it came back after another had taken its place. `superseded`: the head moved under it.
     """
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    RETRIED = "retried"
     LOST = "lost"
     RETURNED = "returned"
+    YIELDED = "yielded"
     CANCELLED = "cancelled"
     FENCED = "fenced"
     SUPERSEDED = "superseded"
@@ -81,6 +86,9 @@ class Run:
         plan_hash: SHA-256 of the stored plan.
         created_ms: When it was submitted.
         finished_ms: When it ended; None while it has not.
+        service_class: What it competes as: its priority, floor and ceiling.
+        controls: What was changed of it while it lives (paused, concurrency, priority, order): the text of a JSON
+            object; empty for nothing.
     """
 
     id: str
@@ -92,6 +100,8 @@ class Run:
     plan_hash: str
     created_ms: int
     finished_ms: int | None
+    service_class: str = "backfill"
+    controls: str = ""
 
 
 @dataclass(frozen=True, slots=True)

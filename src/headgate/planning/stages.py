@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.core.events import Pool, Stage
+from headgate.core.events import Lane, Stage
+from headgate.model.policy import Effective, TaskOrder
 from headgate.model.reason import Why
 from headgate.model.run import TaskState
+from headgate.planning.critical import longest_left
 from headgate.planning.edges import edge_between
 from headgate.planning.planner import stale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from headgate.core.edges import Edge
-    from headgate.model.plan import Plan
+    from headgate.model.plan import Plan, PlannedDataset
     from headgate.planning.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for the tasks of a run, beside its plan.
+
+    Args:
+        effective: The policies of each dataset in the plan; the defaults for those that are not there.
+        order: In which order tasks start.
+        typical_ms: How long an attempt of each dataset takes, as far as that is known.
+    """
+
+    effective: Mapping[str, Effective] = field(default_factory=dict)
+    order: TaskOrder = TaskOrder.OLDEST
+    typical_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+UNKNOWN_MS = 1000.0
+"""What an attempt is expected to take when nothing is known."""
+
+_DEFAULTS = Effective()
 
 
 def make_stages(
     plan: Plan,
     snapshot: Snapshot,
     states: Mapping[str, NDArray[np.uint8]],
+    terms: Terms | None = None,
 ) -> list[Stage]:
     """Return the stages of a plan, in its order.
 
@@ -36,12 +61,14 @@ def make_stages(
         plan: What is to be built.
         snapshot: Definitions and heads as they are now, at submission.
         states: `TaskState` of each task as an earlier session of the run left it, for each dataset.
+        terms: What holds beside the plan; the defaults, if None.
     """
+    terms = terms or Terms()
     number = {part.name: n for n, part in enumerate(plan.datasets)}
-    priorities = _priorities(plan, snapshot)
     stages = []
-    for n, part in enumerate(plan.datasets):
+    for part in plan.datasets:
         dataset = snapshot.datasets[part.name]
+        effective = terms.effective.get(part.name, _DEFAULTS)
         edges: list[Edge] = []
         for entry in dataset.inputs.values():
             if entry.dataset in number:
@@ -56,28 +83,49 @@ def make_stages(
         stages.append(
             Stage(
                 dataset=part.name,
-                pool=Pool.IO if dataset.is_async else Pool.PROCESS,
+                lane=Lane.IO if dataset.is_async else Lane.PROCESS,
                 edges=tuple(edges),
-                priority=priorities[n],
+                priority=np.zeros(len(part.indices), dtype=np.int64),
                 states=state,
                 # What an earlier session published is in the heads already, by which a task is skippable or not.
                 changed=np.zeros(len(part.indices), dtype=bool),
                 skippable=skippable,
+                concurrency=effective.concurrency,
+                pools=tuple(sorted(effective.pools.items())),
+                retry=effective.retry,
+                breaker=effective.breaker,
+                typical_ms=terms.typical_ms.get(part.name, UNKNOWN_MS),
             )
         )
-    return stages
+    priorities = priorities_of(plan, snapshot, stages, terms.order)
+    return [replace(stage, priority=priority) for stage, priority in zip(stages, priorities, strict=True)]
 
 
-def _priorities(plan: Plan, snapshot: Snapshot) -> list[NDArray[np.int64]]:
-    """Return the order of starting: oldest window first, and in a window what is further downstream first."""
-    ends = []
-    for part in plan.datasets:
-        grid = snapshot.grids[part.name]
-        if grid.bounds is None:
-            ends.append(np.zeros(len(part.indices), dtype=np.int64))
-        else:
-            ends.append(grid.bounds[part.indices // grid.n_statics + 1])
-    ranks = np.unique(np.concatenate(ends), return_inverse=True)[1] if ends else np.zeros(0, dtype=np.int64)
-    n = len(ends)
-    split = np.split(ranks, np.cumsum([len(e) for e in ends])[:-1]) if ends else []
+def priorities_of(plan: Plan, snapshot: Snapshot, stages: Sequence[Stage], order: TaskOrder) -> list[NDArray[np.int64]]:
+    """Return the priority of each task: smaller starts earlier.
+
+    By age: one window after another, and in a window what is further downstream first, so that finished partitions
+    become usable early. By the critical path: what has the longest way to go first.
+
+    Args:
+        plan: The plan.
+        snapshot: Its definitions.
+        stages: Its stages; only their edges and typical durations count.
+        order: What comes first.
+    """
+    n = len(stages)
+    if order is TaskOrder.CRITICAL:
+        left = longest_left(stages)
+        ranks = np.unique(-np.concatenate(left), return_inverse=True)[1] if n else np.zeros(0, dtype=np.int64)
+    else:
+        ends = np.concatenate([_ends(part, snapshot) for part in plan.datasets]) if n else np.zeros(0, dtype=np.int64)
+        ranks = np.unique(-ends if order is TaskOrder.NEWEST else ends, return_inverse=True)[1]
+    split = np.split(ranks, np.cumsum([len(part.indices) for part in plan.datasets])[:-1]) if n else []
     return [rank.astype(np.int64) * n + (n - 1 - depth) for depth, rank in enumerate(split)]
+
+
+def _ends(part: PlannedDataset, snapshot: Snapshot) -> NDArray[np.int64]:
+    grid = snapshot.grids[part.name]
+    if grid.bounds is None:
+        return np.zeros(len(part.indices), dtype=np.int64)
+    return grid.bounds[part.indices // grid.n_statics + 1]

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
+from headgate.errors import UsageError
+from headgate.model.calendar import zone_of
 from headgate.model.names import shown
+from headgate.model.policy import TaskOrder
+from headgate.model.run import ErrorClass
+from headgate.project.amounts import length_ms, minute_of_day, month_days, share, weekdays
 from headgate.project.places import DATA_DEFAULT, FILE_NAME, STATE_DEFAULT, Document, paths, read_document
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import StrEnum
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
-    from headgate.errors import UsageError
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+_MOVED: dict[tuple[str, ...], str] = {("workers", "max_attempts"): "It is [retry] attempts now."}
 
 Scalar = str | int | float | bool
 
@@ -34,6 +45,70 @@ def _module(value: object) -> str:
     if not isinstance(value, str) or not all(part.isidentifier() for part in value.split(".")):
         raise PydanticCustomError("module", 'must name a Python module, such as "pipeline" or "package.module"')
     return value
+
+
+def _read(read: Callable[[object], Any], demand: str) -> PlainValidator:
+    """Return the check of a value that a function reads, or finds to be none."""
+
+    def check(value: object) -> Any:
+        found = read(value)
+        if found is None:
+            raise PydanticCustomError("amount", "must be {demand}", {"demand": demand})
+        return found
+
+    return PlainValidator(check)
+
+
+def _choice(kind: type[StrEnum]) -> PlainValidator:
+    def check(value: object) -> Any:
+        if not isinstance(value, str) or value not in set(kind):
+            close = get_close_matches(value, set(kind), n=1) if isinstance(value, str) else []
+            hint = f"Did you mean {close[0]}?" if close else ""
+            raise PydanticCustomError("choice", "must be one of {known}", {"known": ", ".join(kind), "hint": hint})
+        return kind(value)
+
+    return PlainValidator(check)
+
+
+def _zone(value: object) -> str:
+    try:
+        return zone_of(value if isinstance(value, str) else "").key
+    except UsageError as error:
+        close = get_close_matches(str(value), available_timezones(), n=1)
+        hint = f"Did you mean {close[0]}?" if close else error.hint
+        raise PydanticCustomError("zone", "must be a time zone", {"hint": hint}) from None
+
+
+def _named(value: dict[str, Any]) -> dict[str, Any]:
+    for name in value:
+        if not _NAME.fullmatch(name):
+            hint = "Use letters, digits, - and _, and start with a letter."
+            raise PydanticCustomError("name", "has a name that cannot be: {name}", {"name": shown(name), "hint": hint})
+    return value
+
+
+def _pool_table(value: object) -> object:
+    if not isinstance(value, int | dict):
+        raise PydanticCustomError("pool", "must be a number of slots, or a table")
+    return {"slots": value} if isinstance(value, int) else value
+
+
+def _pool_slots(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise PydanticCustomError("pools", "must be a list of pools, or a table of the slots to take from each")
+    return dict.fromkeys(value, 1)
+
+
+_Length = Annotated[int, _read(length_ms, 'a length of time, such as 90, "90s", "10m" or "2h"')]
+_Share = Annotated[float, _read(share, 'a share, from 0 to 1 or from "0%" to "100%"')]
+_Minute = Annotated[int, _read(minute_of_day, 'a time of day from "00:00" to "24:00"')]
+_Weekdays = Annotated[frozenset[int], _read(weekdays, 'days of the week, such as "mon-fri" or "sat, sun"')]
+_MonthDays = Annotated[frozenset[int], _read(month_days, 'days of the month from 1 to 31, such as 1, "1-5" or "last"')]
+_Zone = Annotated[str, PlainValidator(_zone)]
+_Slots = Annotated[int, Field(ge=1, le=1_000_000)]
+_Weight = Annotated[float, Field(ge=0.001, le=1_000_000)]
 
 
 def _cores() -> int:
@@ -66,14 +141,94 @@ class DataSection(_Section):
 class WorkersSection(_Section):
     """`[workers]`: the local processes that run functions.
 
-    `processes` defaults to the number of cores; `io_concurrency` is how many `async` functions run at a time;
-    `max_attempts` how often a task is tried whose worker was lost.
+    `processes` defaults to the number of cores; `io_concurrency` is how many `async` functions run at a time.
     """
 
     processes: int = Field(default_factory=_cores, ge=1, le=1024)
     io_concurrency: int = Field(default=1000, ge=1, le=100_000)
     heartbeat_timeout_s: float = Field(default=30, ge=1, le=86_400)
-    max_attempts: int = Field(default=3, ge=1, le=1000)
+
+
+class RetrySection(_Section):
+    """`[retry]`, also of a class, an owner or a dataset: what it sets of `RetryPolicy`."""
+
+    attempts: int | None = Field(default=None, ge=1, le=1000)
+    backoff: _Length | None = None
+    backoff_max: _Length | None = None
+    on: list[Annotated[ErrorClass, _choice(ErrorClass)]] | None = None
+    budget: _Share | None = None
+    budget_min: int | None = Field(default=None, ge=0, le=1_000_000_000)
+
+
+class BreakerSection(_Section):
+    """`[breaker]`, also of a pool or a dataset: what it sets of `BreakerPolicy`."""
+
+    failures: int | None = Field(default=None, ge=1, le=1_000_000)
+    cooldown: _Length | None = None
+    cooldown_max: _Length | None = None
+
+
+class SharedConcurrencySection(_Section):
+    """`[classes.NAME.concurrency]` and `[owners.NAME.concurrency]`: attempts at a time."""
+
+    per_run: _Slots | None = None
+    per_dataset: _Slots | None = None
+
+
+class ConcurrencySection(SharedConcurrencySection):
+    """`[concurrency]`: attempts at a time, in all and by default; and in which order a run starts its tasks."""
+
+    total: _Slots | None = None
+    order: Annotated[TaskOrder, _choice(TaskOrder)] = TaskOrder.OLDEST
+
+
+class PoolSection(_Section):
+    """`[pools]`: a number of slots, or a table with them and a breaker."""
+
+    slots: _Slots
+    breaker: BreakerSection = Field(default_factory=BreakerSection)
+
+
+class WindowSection(_Section):
+    """One entry of `windows`: what it sets of `TimeWindow`."""
+
+    days: _Weekdays = frozenset()
+    month_days: _MonthDays = frozenset()
+    start: _Minute = Field(default=0, alias="from")
+    end: _Minute = Field(default=1440, alias="to")
+    ceiling: _Share
+
+
+class ClassSection(_Section):
+    """`[classes.NAME]`: what it sets of `ServiceClass`, and policies for runs of the class."""
+
+    priority: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
+    ceiling: _Share | None = None
+    slots: _Slots | None = None
+    floor: _Share | None = None
+    reserved: int | None = Field(default=None, ge=0, le=1_000_000)
+    weight: _Weight | None = None
+    timezone: _Zone = "UTC"
+    windows: list[WindowSection] = Field(default_factory=list)
+    retry: RetrySection = Field(default_factory=RetrySection)
+    concurrency: SharedConcurrencySection = Field(default_factory=SharedConcurrencySection)
+
+
+class OwnerSection(_Section):
+    """`[owners.NAME]`: the weight of an author among others, and policies for that author's runs."""
+
+    weight: _Weight | None = None
+    retry: RetrySection = Field(default_factory=RetrySection)
+    concurrency: SharedConcurrencySection = Field(default_factory=SharedConcurrencySection)
+
+
+class DatasetSection(_Section):
+    """`[datasets.NAME]`: policies for the attempts of a dataset; they go before those of its declaration."""
+
+    concurrency: _Slots | None = None
+    pools: Annotated[dict[str, _Slots], BeforeValidator(_pool_slots)] | None = None
+    retry: RetrySection = Field(default_factory=RetrySection)
+    breaker: BreakerSection = Field(default_factory=BreakerSection)
 
 
 class Config(_Section):
@@ -83,6 +238,15 @@ class Config(_Section):
     state: StateSection = Field(default_factory=StateSection)
     data: DataSection = Field(default_factory=DataSection)
     workers: WorkersSection = Field(default_factory=WorkersSection)
+    concurrency: ConcurrencySection = Field(default_factory=ConcurrencySection)
+    retry: RetrySection = Field(default_factory=RetrySection)
+    breaker: BreakerSection = Field(default_factory=BreakerSection)
+    pools: Annotated[dict[str, Annotated[PoolSection, BeforeValidator(_pool_table)]], AfterValidator(_named)] = Field(
+        default_factory=dict
+    )
+    classes: Annotated[dict[str, ClassSection], AfterValidator(_named)] = Field(default_factory=dict)
+    owners: dict[str, OwnerSection] = Field(default_factory=dict)
+    datasets: dict[str, DatasetSection] = Field(default_factory=dict)
     parameters: dict[str, Annotated[Scalar, PlainValidator(_scalar)]] = Field(default_factory=dict)
 
 
@@ -110,23 +274,42 @@ def _key(detail: ErrorDetails) -> tuple[str, ...]:
 
 
 def _refused(document: Document, detail: ErrorDetails) -> UsageError:
-    key = _key(detail)
     if detail["type"] == "extra_forbidden":
-        return _unknown(document, key)
-    got = _shown_value(detail["input"])
-    entry = next((f"entry {part + 1} " for part in detail["loc"] if isinstance(part, int)), "")
-    return document.refuse(key, f"{entry}{_demand(detail)}, got {got}")
+        return _unknown(document, _key(detail))
+    whole = detail["loc"]
+    at = next((number for number, part in enumerate(whole) if isinstance(part, int)), len(whole))
+    key, entry = tuple(map(str, whole[:at])), ""
+    if at < len(whole):
+        inner = ".".join(map(str, whole[at + 1 :]))
+        entry = f"entry {int(whole[at]) + 1}{': ' if inner else ''}{inner} "
+    if detail["type"] == "missing":
+        return document.refuse(key, f"{entry}is missing")
+    hint = detail.get("ctx", {}).get("hint", "")
+    return document.refuse(key, f"{entry}{_demand(detail)}, got {_shown_value(detail['input'])}", hint=hint)
 
 
 def _unknown(document: Document, key: tuple[str, ...]) -> UsageError:
     *above, last = key
-    fields: dict[str, Any] = Config.model_fields
-    for table in above:
-        fields = fields[table].annotation.model_fields
+    fields = [field.alias or name for name, field in _table(above).model_fields.items()]
     close = get_close_matches(last, fields, n=1)
     hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(fields)}."
-    place = f"[{'.'.join(above)}]" if above else FILE_NAME
-    return document.refuse(key, f"is unknown in {place}", hint=hint)
+    place = f"[{'.'.join(part if part.isidentifier() else shown(part) for part in above)}]" if above else FILE_NAME
+    return document.refuse(key, f"is unknown in {place}", hint=_MOVED.get(key, hint))
+
+
+def _table(key: list[str]) -> type[BaseModel]:
+    """Return the section that describes a table of headgate.toml."""
+    section: Any = Config
+    for part in key:
+        section = _inner(get_args(section)[1] if get_origin(section) is dict else section.model_fields[part].annotation)
+    return cast("type[BaseModel]", section)
+
+
+def _inner(annotation: Any) -> Any:
+    """Return what an annotation is about, without None, the checks of its values, and that it is a list."""
+    while get_origin(annotation) in {Annotated, Union, UnionType, list}:
+        annotation = get_args(annotation)[0]
+    return annotation
 
 
 def _demand(detail: ErrorDetails) -> str:

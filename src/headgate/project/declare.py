@@ -5,7 +5,6 @@ Errors raised here do not say where: the loader adds file and line, and elsewher
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from types import FunctionType
@@ -16,6 +15,9 @@ from headgate.model.dataset import Format, Input, Source
 from headgate.model.mapping import Mapping, Overlap
 from headgate.model.names import check_dataset_name, shown
 from headgate.model.partitioning import UNPARTITIONED, Partitioning
+from headgate.model.policy import FailureMode
+from headgate.model.run import ErrorClass
+from headgate.project.amounts import length_ms
 from headgate.project.functions import CONTEXT_PARAMETER, code_of, unwrapped
 from headgate.project.mappings import MAPPING_HINT, MAPPINGS, shown_value
 from headgate.project.pattern import format_of_suffix, is_url, parse_pattern
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
+_DECLARABLE = (ErrorClass.TRANSIENT, ErrorClass.PERMANENT, ErrorClass.DATA, ErrorClass.RESOURCE)
 _CO_VARARGS, _CO_VARKEYWORDS, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x04, 0x08, 0x80, 0x200
 
 
@@ -39,6 +42,9 @@ class Declaration:
         inputs: Parameter name -> what it reads.
         version: Explicit version, if any.
         timeout_ms: Time limit of one attempt; None for none.
+        pools: Slots that an attempt takes, by pool.
+        concurrency: Attempts at a time; None for no bound.
+        failure_modes: Ways in which it is known to fail.
         file: Where it was declared.
         line: In which line.
     """
@@ -49,6 +55,9 @@ class Declaration:
     inputs: dict[str, Input]
     version: str | None
     timeout_ms: int | None
+    pools: dict[str, int]
+    concurrency: int | None
+    failure_modes: tuple[FailureMode, ...]
     file: str
     line: int
 
@@ -89,6 +98,9 @@ def dataset(
     inputs: dict[str, Mapping | Input] | None = None,
     version: str | None = None,
     timeout: float | str | None = None,
+    pools: list[str] | dict[str, int] | None = None,
+    concurrency: int | None = None,
+    failures: list[FailureMode] | None = None,
 ) -> Callable[[_Function], _Function]: ...
 
 
@@ -101,6 +113,9 @@ def dataset(
     inputs: dict[str, Mapping | Input] | None = None,
     version: str | None = None,
     timeout: float | str | None = None,
+    pools: list[str] | dict[str, int] | None = None,
+    concurrency: int | None = None,
+    failures: list[FailureMode] | None = None,
 ) -> Any:
     """Declare the dataset that a function makes, partition by partition; the function itself stays as it is.
 
@@ -114,6 +129,9 @@ def dataset(
         inputs: Parameter -> a mapping, or `headgate.input(...)` for a dataset of another name.
         version: Text that makes every partition stale when it changes, for what the code does not show.
         timeout: Longest time of one attempt: seconds, or text such as ``"90s"``, ``"10m"``, ``"2h"``.
+        pools: Pools of headgate.toml from which an attempt takes a slot, or how many slots it takes of each.
+        concurrency: How many attempts of it run at a time, over all runs.
+        failures: Ways in which it is known to fail, built with `headgate.failure(...)`; the first that matches counts.
 
     Raises:
         UsageError: Something of this cannot be.
@@ -121,7 +139,15 @@ def dataset(
 
     def declare(target: _Function) -> _Function:
         declaration = _declaration(
-            target, name=name, partitions=partitions, inputs=inputs, version=version, timeout=timeout
+            target,
+            name=name,
+            partitions=partitions,
+            inputs=inputs,
+            version=version,
+            timeout=timeout,
+            pools=pools,
+            concurrency=concurrency,
+            failures=failures,
         )
         target.__headgate__ = declaration  # type: ignore[attr-defined]
         _declared.append(declaration)
@@ -176,6 +202,44 @@ def source(
     return declared
 
 
+def failure(
+    exception: type[BaseException] | str, error_class: ErrorClass | str, remedy: str, contains: str = ""
+) -> FailureMode:
+    """Say what an exception means and what a person should try: for ``@headgate.dataset(failures=[...])``.
+
+    Args:
+        exception: Its class or the name of that, with or without the module; classes derived from it count too.
+        error_class: ``"transient"`` and ``"resource"`` failures are tried again, ``"permanent"`` and ``"data"``
+            failures are not, unless ``[retry] on`` says otherwise.
+        remedy: The next step for a person, shown wherever the failure is.
+        contains: Text that the message must contain.
+
+    Raises:
+        UsageError: Something of this cannot be.
+    """
+    if isinstance(exception, type) and issubclass(exception, BaseException):
+        name = exception.__qualname__
+        if exception.__module__ != "builtins":
+            name = f"{exception.__module__}.{name}"
+    elif isinstance(exception, str) and all(part.isidentifier() for part in exception.split(".")):
+        name = exception
+    else:
+        raise UsageError(
+            f"failure() takes a class of exceptions, got {shown_value(exception)}",
+            hint='Give it the class or its name, such as ValueError or "requests.HTTPError".',
+        )
+    if not isinstance(error_class, str) or error_class not in _DECLARABLE:
+        raise UsageError(
+            f"failure {name}: there is no class of errors {shown(str(error_class))} to declare",
+            hint=f"There are {', '.join(_DECLARABLE)}.",
+        )
+    if not isinstance(remedy, str) or not remedy.strip():
+        raise UsageError(f"failure {name}: remedy must be text", hint="Say what a person should try.")
+    if not isinstance(contains, str):
+        raise UsageError(f"failure {name}: contains must be text, got {type(contains).__name__}")
+    return FailureMode(name, ErrorClass(error_class), remedy.strip(), contains)
+
+
 def _declaration(
     function: object,
     *,
@@ -184,6 +248,9 @@ def _declaration(
     inputs: object,
     version: object,
     timeout: object,
+    pools: object,
+    concurrency: object,
+    failures: object,
 ) -> Declaration:
     if not isinstance(function, FunctionType):
         raise UsageError(f"@headgate.dataset decorates functions, got {shown_value(function)}")
@@ -206,6 +273,9 @@ def _declaration(
         _inputs(where, _parameters(where, code), inputs),
         version,
         _timeout_ms(where, timeout),
+        _pools(where, pools),
+        _concurrency(where, concurrency),
+        _failure_modes(where, failures),
         code.co_filename,
         code.co_firstlineno,
     )
@@ -262,17 +332,45 @@ def _input(where: str, parameter: str, given: object) -> Input:
 def _timeout_ms(where: str, timeout: object) -> int | None:
     if timeout is None:
         return None
-    seconds: float = 0
-    if isinstance(timeout, str):
-        if match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smh])", timeout):
-            seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
-    elif isinstance(timeout, int | float) and not isinstance(timeout, bool):
-        seconds = timeout
-    if not 0.001 <= seconds <= 1e9:
+    timeout_ms = length_ms(timeout)
+    if timeout_ms is None:
         raise UsageError(
             f"{where}: timeout {timeout!r} is no length of time", hint='Give seconds, or text: "90s", "10m", "2h".'
         )
-    return round(seconds * 1000)
+    return timeout_ms
+
+
+def _pools(where: str, pools: object) -> dict[str, int]:
+    if pools is None:
+        return {}
+    given = dict.fromkeys(pools, 1) if isinstance(pools, list) and all(isinstance(p, str) for p in pools) else pools
+    if not isinstance(given, dict) or not all(isinstance(pool, str) and _is_count(given[pool]) for pool in given):
+        raise UsageError(
+            f"{where}: pools is {shown(repr(pools))}",
+            hint='Write pools=["warehouse"], or pools={"warehouse": 2} for more than one slot.',
+        )
+    return dict(given)
+
+
+def _concurrency(where: str, concurrency: object) -> int | None:
+    if concurrency is not None and not _is_count(concurrency):
+        raise UsageError(f"{where}: concurrency must be a whole number of at least 1, got {shown(repr(concurrency))}")
+    return cast("int | None", concurrency)
+
+
+def _failure_modes(where: str, failures: object) -> tuple[FailureMode, ...]:
+    if failures is None:
+        return ()
+    if not isinstance(failures, list) or not all(isinstance(mode, FailureMode) for mode in failures):
+        raise UsageError(
+            f"{where}: failures must be a list of failure modes, got {shown(repr(failures))}",
+            hint='Write failures=[headgate.failure(ValueError, "data", "Look at the file.")].',
+        )
+    return tuple(failures)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000
 
 
 def _format(name: str, path: str, given: object) -> Format:

@@ -16,7 +16,9 @@ from headgate.project.declare import Declaration, DeclaredSource, take_declarati
 from headgate.project.fingerprint import CodeReader
 from headgate.project.functions import kind_of
 from headgate.project.modules import import_modules, is_project_file, place
-from headgate.project.places import paths
+from headgate.project.places import paths, read_document
+from headgate.project.policies import Policies, resolve_policies
+from headgate.project.policy_check import check_policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +37,7 @@ class Project:
         config: Its headgate.toml.
         datasets: By name, in the order of declaration.
         sources: Likewise.
+        policies: What may run when, how much at a time, and what follows a failure.
     """
 
     root: Path
@@ -42,6 +45,7 @@ class Project:
     config: Config
     datasets: dict[str, Dataset]
     sources: dict[str, Source]
+    policies: Policies
 
 
 def load(root: Path) -> Project:
@@ -77,7 +81,9 @@ def load(root: Path) -> Project:
             hint="Put @headgate.dataset on a function, or list its module under [project] modules in headgate.toml.",
         )
     check_graph(datasets, sources, time.time_ns() // 1_000_000)
-    return Project(root, paths(root), config, datasets, sources)
+    policies = resolve_policies(config)
+    check_policies(policies, datasets, read_document(root))
+    return Project(root, paths(root), config, datasets, sources, policies)
 
 
 def _check_names(root: Path, declared: list[Declaration | DeclaredSource]) -> None:
@@ -119,4 +125,7 @@ def _dataset(root: Path, declared: Declaration, reader: CodeReader) -> Dataset:
         timeout_ms=declared.timeout_ms,
         description=doc.partition("\n")[0],
         declared_at=where,
+        pools=declared.pools,
+        concurrency=declared.concurrency,
+        failure_modes=declared.failure_modes,
     )

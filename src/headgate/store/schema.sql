@@ -22,8 +22,11 @@ CREATE TABLE run (
     plan_hash TEXT NOT NULL,
     created_ms INTEGER NOT NULL,
     finished_ms INTEGER,
+    service_class TEXT NOT NULL DEFAULT 'backfill',
+    -- A JSON object of what was changed while it lives; empty for nothing.
+    controls TEXT NOT NULL DEFAULT '',
     -- Last, because it can be long: the columns before it are read without it.
-    plan TEXT NOT NULL
+    plan TEXT NOT NULL DEFAULT ''
 );
 
 CREATE TABLE attempt (
@@ -123,7 +126,28 @@ CREATE TABLE command (
     run TEXT NOT NULL,
     verb TEXT NOT NULL,
     author TEXT NOT NULL,
-    reason TEXT NOT NULL
+    reason TEXT NOT NULL,
+    arguments TEXT NOT NULL DEFAULT '{}',
+    -- NULL while it waits for the coordinator; empty for accepted, else why it was refused.
+    answer TEXT
+);
+
+CREATE INDEX command_pending ON command (id) WHERE answer IS NULL;
+
+-- Those that are closed without failures are left out.
+CREATE TABLE breaker (
+    name TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    cooldown_ms INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What the coordinator last said of a run, as JSON.
+CREATE TABLE live (
+    run TEXT PRIMARY KEY REFERENCES run (id),
+    at_ms INTEGER NOT NULL,
+    body TEXT NOT NULL
 );
 
 -- What the tables keep as numbers, as text. Without outer joins, so that SQLite folds them into the statements.

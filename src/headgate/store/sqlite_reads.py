@@ -9,7 +9,7 @@ from headgate.model.run import AttemptState
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_errors import explaining
 from headgate.store.sqlite_rows import array, attempt_of, checkpoint_of, run_of, unsigned, version_of
-from headgate.store.store import HeadState, JournalEntry, Made, Tried, Uncollected
+from headgate.store.store import BreakerRow, HeadState, JournalEntry, Made, Tried, Uncollected
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -128,6 +128,24 @@ class SqliteReads:
         """Yield the newest attempt of each task of a run that was tried and has no checkpoint in it, in no order."""
         for dataset, key, number, state, attempt in self._rows("unfinished_attempts", run=run):
             yield Tried(dataset, key, number, AttemptState(state), attempt)
+
+    def durations(self, dataset: str, limit: int = 200) -> list[tuple[int, int]]:
+        """Return milliseconds and bytes of the newest attempts of a dataset that have a checkpoint, newest first."""
+        return [(took_ms, size) for took_ms, size in self._rows("durations", dataset=dataset, limit=limit)]
+
+    def command_answer(self, command: int) -> str | None:
+        """Return the answer to a command; None while it waits, and when nothing is known of it any more."""
+        row = self._row("command_answer", command=command)
+        return row[0] if row else None
+
+    def breakers(self) -> list[BreakerRow]:
+        """Return the breakers that are not closed or have failures, by name."""
+        return [BreakerRow(*row) for row in self._rows("breakers")]
+
+    def live(self, run: str) -> tuple[str, int] | None:
+        """Return what the coordinator last said of a run and when; None if nothing."""
+        row = self._row("live", run=run)
+        return (row[0], row[1]) if row else None
 
     def running_attempts(self) -> list[Attempt]:
         """Return every attempt in state running."""

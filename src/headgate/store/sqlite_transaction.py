@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.crashpoints import crash_point
 from headgate.errors import InternalError
 from headgate.model.run import AttemptState, RunState
+from headgate.store.journal import canonical
 from headgate.store.sqlite_publishing import Publishing
 from headgate.store.sqlite_rows import array, attempt_of, failure_columns, version_of
 from headgate.store.store import Command
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
 
     from headgate.model.run import Attempt, Failure, Run
     from headgate.model.version import Version
+    from headgate.store.store import BreakerRow
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
-_LIVE = (RunState.RUNNING, RunState.INTERRUPTED)
+_LIVE = (RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED)
+_ANSWERS_KEPT_MS = 24 * 60 * 60 * 1000
 
 
 class SqliteTransaction(Publishing):
@@ -36,6 +40,8 @@ class SqliteTransaction(Publishing):
             "plan_hash": run.plan_hash,
             "created_ms": run.created_ms,
             "finished_ms": run.finished_ms,
+            "service_class": run.service_class,
+            "controls": run.controls,
             "plan": run.plan,
         }
         self._connection.execute(self._sql["add_run"], row)
@@ -67,6 +73,12 @@ class SqliteTransaction(Publishing):
         )
         self.journal(f"run.{state}", author=author, run=run, reason=reason, body={"from": before}, now_ms=now_ms)
         return True
+
+    def set_run_controls(self, run: str, controls: str) -> None:
+        """Record what was changed of a run while it lives."""
+        changed = self._connection.execute(self._sql["set_run_controls"], {"run": run, "controls": controls})
+        if changed.rowcount == 0:
+            raise InternalError(f"the state store has no run {run}")
 
     def start_attempts(self, attempts: Sequence[Attempt]) -> None:
         """Insert the intents of attempts, state running."""
@@ -103,18 +115,57 @@ class SqliteTransaction(Publishing):
         """Clear the staging paths of ended attempts whose files are collected."""
         self._connection.executemany(self._sql["forget_path"], [(attempt,) for attempt in attempts])
 
-    def add_command(self, run: str, verb: str, *, author: str, reason: str, now_ms: int) -> bool:
-        """Leave a request for the live coordinator; return whether the run is in a state that has use for it."""
-        row = {"at_ms": now_ms, "run": run, "verb": verb, "author": author, "reason": reason, "states": array(_LIVE)}
-        return self._connection.execute(self._sql["add_command"], row).rowcount > 0
+    def add_command(
+        self,
+        run: str,
+        verb: str,
+        *,
+        author: str,
+        reason: str,
+        now_ms: int,
+        arguments: dict[str, object] | None = None,
+    ) -> int | None:
+        """Leave a request for the live coordinator; return its id, None if the run has no use for it any more."""
+        row = {
+            "at_ms": now_ms,
+            "run": run,
+            "verb": verb,
+            "author": author,
+            "reason": reason,
+            "arguments": canonical(arguments or {}),
+            "states": array(_LIVE),
+        }
+        left = self._connection.execute(self._sql["add_command"], row)
+        return left.lastrowid if left.rowcount > 0 else None
 
     def pending_commands(self) -> list[Command]:
         """Return the commands that wait for the coordinator, oldest first."""
-        return [Command(*row) for row in self._connection.execute(self._sql["pending_commands"])]
+        rows = self._connection.execute(self._sql["pending_commands"])
+        return [
+            Command(number, run, verb, author, reason, json.loads(arguments))
+            for number, run, verb, author, reason, arguments in rows
+        ]
 
-    def settle_commands(self, commands: Sequence[int]) -> None:
-        """Remove commands by their ids. Idempotent."""
-        self._connection.executemany(self._sql["settle_command"], [(command,) for command in commands])
+    def settle_commands(self, answers: Sequence[tuple[int, str]]) -> None:
+        """Answer commands, and remove what was answered long before. Idempotent: the first answer stays."""
+        self._connection.executemany(self._sql["settle_command"], [(answer, command) for command, answer in answers])
+        settled = array(command for command, _ in answers)
+        self._connection.execute(self._sql["forget_commands"], {"settled": settled, "kept_ms": _ANSWERS_KEPT_MS})
+
+    def save_breakers(self, rows: Sequence[BreakerRow]) -> None:
+        """Insert or replace breakers by their names; one that is closed without failures is removed."""
+        self._connection.executemany(
+            self._sql["save_breaker"], [(b.name, b.state, b.failures, b.cooldown_ms, b.until_ms) for b in rows]
+        )
+        self._connection.execute(self._sql["forget_sound_breakers"])
+
+    def put_live(self, run: str, body: str, now_ms: int) -> None:
+        """Replace what the coordinator last said of a run."""
+        self._connection.execute(self._sql["put_live"], {"run": run, "at_ms": now_ms, "body": body})
+
+    def clear_live(self, run: str) -> None:
+        """Remove what the coordinator last said of a run. Idempotent."""
+        self._connection.execute(self._sql["clear_live"], {"run": run})
 
     def heads(self, dataset: str, keys: Sequence[str]) -> list[Version | None]:
         """Return the head versions of partitions, in order."""

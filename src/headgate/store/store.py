@@ -6,7 +6,7 @@ outside a transaction see the last committed state. Times are UTC milliseconds a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -126,13 +126,42 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A request to a live coordinator, left as a row by another process."""
+    """A request to a live coordinator, left as a row by another process.
+
+    Args:
+        id: By which its answer is found; never given twice.
+        run: The run that it is about; empty for one about a pool or a breaker.
+        verb: What to do.
+        author: Who asks.
+        reason: Why.
+        arguments: What the verb needs to know, as JSON can say it.
+    """
 
     id: int
     run: str
     verb: str
     author: str
     reason: str
+    arguments: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRow:
+    """Where a circuit breaker stands, so that it survives restarts.
+
+    Args:
+        name: Whose it is, such as ``dataset:NAME``.
+        state: A `core.breaker.BreakerState`.
+        failures: Failures in a row.
+        cooldown_ms: How long it stays open the next time.
+        until_ms: When it lets a probe through; 0 unless it is open.
+    """
+
+    name: str
+    state: str
+    failures: int
+    cooldown_ms: int
+    until_ms: int
 
 
 class Transaction(Protocol):
@@ -164,6 +193,14 @@ class Transaction(Protocol):
 
         Returns:
             Whether it was in an expected state; if not, nothing was changed or journaled.
+
+        Raises:
+            InternalError: There is no such run.
+        """
+        ...
+
+    def set_run_controls(self, run: str, controls: str) -> None:
+        """Record what was changed of a run while it lives, as `Run.controls` has it. The caller journals.
 
         Raises:
             InternalError: There is no such run.
@@ -214,11 +251,21 @@ class Transaction(Protocol):
         """Append an entry to the journal."""
         ...
 
-    def add_command(self, run: str, verb: str, *, author: str, reason: str, now_ms: int) -> bool:
+    def add_command(
+        self,
+        run: str,
+        verb: str,
+        *,
+        author: str,
+        reason: str,
+        now_ms: int,
+        arguments: dict[str, object] | None = None,
+    ) -> int | None:
         """Leave a request for the live coordinator.
 
         Returns:
-            Whether it was left: not when the run is, at this moment, neither running nor interrupted.
+            Its id, with which `Store.command_answer` finds the answer. None if it was not left, because the run is, at
+            this moment, neither queued nor running nor interrupted; one without a run is always left.
         """
         ...
 
@@ -226,8 +273,27 @@ class Transaction(Protocol):
         """Return the commands that wait for the coordinator, oldest first; they stay until they are settled."""
         ...
 
-    def settle_commands(self, commands: Sequence[int]) -> None:
-        """Remove commands by their ids. Idempotent."""
+    def settle_commands(self, answers: Sequence[tuple[int, str]]) -> None:
+        """Answer commands: id, and empty for accepted or else why it was refused. Idempotent: the first answer stays.
+
+        Removes answered commands that were left more than a day before those that are settled.
+        """
+        ...
+
+    def save_breakers(self, rows: Sequence[BreakerRow]) -> None:
+        """Insert or replace breakers by their names; one that is closed without failures is removed. Not journaled."""
+        ...
+
+    def put_live(self, run: str, body: str, now_ms: int) -> None:
+        """Replace what the coordinator last said of a run, as JSON text. Not journaled.
+
+        Raises:
+            InternalError: There is no such run.
+        """
+        ...
+
+    def clear_live(self, run: str) -> None:
+        """Remove what the coordinator last said of a run. Idempotent. Not journaled."""
         ...
 
     def heads(self, dataset: str, keys: Sequence[str]) -> list[Version | None]:
@@ -315,15 +381,38 @@ class Store(Protocol):
     def last_attempts(self, run: str) -> list[Attempt]:
         """Return the last attempt of each task that has not succeeded in a run, in order of their numbers.
 
-        Attempts that a worker gave back unstarted do not count.
+        Attempts that a worker gave back unstarted, or that yielded, do not count.
         """
         ...
 
     def unfinished_attempts(self, run: str) -> Iterator[Tried]:
         """Yield the newest attempt of each task of a run that was tried and has no checkpoint in it, in no order.
 
-        Attempts that a worker gave back unstarted do not count.
+        Attempts that a worker gave back unstarted, or that yielded, do not count.
         """
+        ...
+
+    def durations(self, dataset: str, limit: int = 200) -> list[tuple[int, int]]:
+        """Return how long the newest attempts of a dataset took that have a checkpoint, newest first.
+
+        Returns:
+            Milliseconds from start to publishing, not below 0, and the bytes of the version.
+        """
+        ...
+
+    def command_answer(self, command: int) -> str | None:
+        """Return the answer to a command: empty for accepted, else why it was refused.
+
+        None while it waits for the coordinator, and when nothing is known of it any more.
+        """
+        ...
+
+    def breakers(self) -> list[BreakerRow]:
+        """Return the breakers that are not closed or have failures, by name."""
+        ...
+
+    def live(self, run: str) -> tuple[str, int] | None:
+        """Return what the coordinator last said of a run and when; None if nothing. It may have died since."""
         ...
 
     def running_attempts(self) -> list[Attempt]:

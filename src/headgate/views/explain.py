@@ -16,6 +16,7 @@ from headgate.planning.sets import count
 from headgate.project.landing import source_path
 from headgate.views.history import HistoryEntry, history
 from headgate.views.names import unknown_dataset
+from headgate.views.policies import PolicyView, policy_view
 from headgate.views.ranges import KeyRange, key_ranges
 from headgate.views.task import Task, mask_of, newest_task, upstream_of
 
@@ -93,6 +94,8 @@ class Explanation:
         file: Where a source's file lies; empty for a dataset.
         read_by: Who reads it.
         task: What becomes of it in the newest run that plans it.
+        policies: What may run of it at a time, and what follows a failure, in that run or else in one that somebody
+            would start now; None for a source.
     """
 
     dataset: str
@@ -111,9 +114,12 @@ class Explanation:
     file: str
     read_by: tuple[Reader, ...]
     task: Task | None
+    policies: PolicyView | None
 
 
-def explain(project: Project, store: Store, snapshot: Snapshot, dataset: str, key: str) -> Explanation:
+def explain(
+    project: Project, store: Store, snapshot: Snapshot, dataset: str, key: str, *, author: str = ""
+) -> Explanation:
     """Explain one partition.
 
     Args:
@@ -122,6 +128,7 @@ def explain(project: Project, store: Store, snapshot: Snapshot, dataset: str, ke
         snapshot: How things stand.
         dataset: Name of a dataset or source.
         key: Key of one of its partitions.
+        author: Who asks: whose policies hold where no run has the partition in its plan.
 
     Raises:
         UsageError: There is no such dataset or partition.
@@ -149,10 +156,14 @@ def explain(project: Project, store: Store, snapshot: Snapshot, dataset: str, ke
         file="",
         read_by=_read_by(snapshot, dataset, index),
         task=None,
+        policies=None,
     )
     if dataset in project.sources:
         return _source(project, snapshot, common, index)
-    return _dataset(project.datasets[dataset], store, snapshot, common, index)
+    found = _dataset(project.datasets[dataset], store, snapshot, common, index)
+    run = store.run(found.task.run) if found.task else None
+    policies = policy_view(project, project.datasets[dataset], run, author=author, now_ms=snapshot.as_of_ms)
+    return replace(found, policies=policies)
 
 
 def _source(project: Project, snapshot: Snapshot, found: Explanation, index: int) -> Explanation:

@@ -14,6 +14,7 @@ from headgate.views.task import mask_of
 if TYPE_CHECKING:
     from headgate.model.plan import Plan, Problem
     from headgate.planning.snapshot import Snapshot
+    from headgate.views.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class PlanView:
         lacking: Those of the blocked that lack an input themselves; the others depend on them.
         datasets: In order of building.
         problems: What blocked partitions lack; not all of them if they are many.
+        forecast: When it would be done, if that was asked for and is told quickly.
     """
 
     hash: str
@@ -66,15 +68,17 @@ class PlanView:
     lacking: int
     datasets: tuple[PlannedPart, ...]
     problems: tuple[Problem, ...]
+    forecast: Forecast | None
 
 
-def plan_view(plan: Plan, snapshot: Snapshot, *, with_keys: bool = False) -> PlanView:
+def plan_view(plan: Plan, snapshot: Snapshot, *, with_keys: bool = False, forecast: Forecast | None = None) -> PlanView:
     """Return a plan in words.
 
     Args:
         plan: The plan.
         snapshot: What it was made from.
         with_keys: Whether to list every key.
+        forecast: When it would be done, to be shown with it.
     """
     parts = []
     for part in plan.datasets:
@@ -87,7 +91,7 @@ def plan_view(plan: Plan, snapshot: Snapshot, *, with_keys: bool = False) -> Pla
         parts.append(PlannedPart(part.name, len(part.indices), int(part.blocked.sum()), tuple(reasons)))
     name = plan_hash(plan_to_json(plan))
     lack = _lacking(plan, snapshot) if plan.blocked else 0
-    return PlanView(name, plan.considered, plan.size, plan.blocked, lack, tuple(parts), plan.problems)
+    return PlanView(name, plan.considered, plan.size, plan.blocked, lack, tuple(parts), plan.problems, forecast)
 
 
 def _lacking(plan: Plan, snapshot: Snapshot) -> int:

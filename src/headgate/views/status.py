@@ -7,14 +7,19 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState
 from headgate.store.store import Made
+from headgate.views.breakers import BreakerLine, open_breakers
+from headgate.views.waiting import HeldTasks, hold, said
 
 if TYPE_CHECKING:
     from headgate.model.run import Attempt, Run
     from headgate.store.store import Store
 
 _FAILED = frozenset({AttemptState.FAILED, AttemptState.SUPERSEDED})
+_TRIED_AGAIN = frozenset({AttemptState.LOST, AttemptState.RETRIED})
+_HELD = frozenset({RunState.RUNNING, RunState.QUEUED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,10 @@ class RunLine:
 
     Args:
         id: Run id.
-        state: Where it stands; interrupted when it is recorded as running and nobody runs it.
+        state: Where it stands; interrupted when it is recorded as queued or running and nobody runs it.
+        is_paused: Whether somebody has paused it.
         kind: What it is for.
+        service_class: What it competes as.
         reason: Why.
         author: Who asked.
         created_ms: When it was submitted.
@@ -35,7 +42,9 @@ class RunLine:
 
     id: str
     state: RunState
+    is_paused: bool
     kind: str
+    service_class: str
     reason: str
     author: str
     created_ms: int
@@ -82,20 +91,55 @@ class FailureLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Why:
+    """Why tasks of a run do not run.
+
+    Args:
+        at_ms: Since when it has been so, as its coordinator says; None if that has not said anything.
+        held: Counts for each dataset and reason.
+    """
+
+    at_ms: int | None
+    held: tuple[HeldTasks, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunStatus:
     """One run in full.
 
     Args:
         run: The run.
         coordinator: Who runs it now, as text; None if nobody.
+        controls: What people changed of it while it lives: concurrency, priority, order.
         datasets: Its tasks by dataset, upstream first.
         failures: What failed, in order of the attempts.
+        breakers: Circuit breakers that are open, of whatever.
+        why: Why tasks do not run; None if that was not asked for.
     """
 
     run: RunLine
     coordinator: str | None
+    controls: dict[str, int | str]
     datasets: tuple[DatasetLine, ...]
     failures: tuple[FailureLine, ...]
+    breakers: tuple[BreakerLine, ...]
+    why: Why | None
+
+
+@dataclass(frozen=True, slots=True)
+class SteeredRun:
+    """A run with what people changed of it while it lives. Fields as in `RunLine` and `RunStatus`."""
+
+    id: str
+    state: RunState
+    is_paused: bool
+    controls: dict[str, int | str]
+
+
+def steered(store: Store, run: Run) -> SteeredRun:
+    """Return a run as it is after somebody has steered it."""
+    state = state_now(run, store.leader())
+    return SteeredRun(run.id, state, _is_paused(run), _limits_of(run))
 
 
 def runs(store: Store, *, limit: int) -> tuple[RunLine, ...]:
@@ -104,8 +148,8 @@ def runs(store: Store, *, limit: int) -> tuple[RunLine, ...]:
     return tuple(_line(store, run, leader) for run in store.runs(limit=limit))
 
 
-def run_status(store: Store, run: Run) -> RunStatus:
-    """Return what became of the tasks of a run."""
+def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
+    """Return what became of the tasks of a run, and if wanted why the others do not run."""
     leader = store.leader()
     state = state_now(run, leader)
     made = {part.dataset: part for part in store.made(run.id)}
@@ -128,9 +172,22 @@ def run_status(store: Store, run: Run) -> RunStatus:
     return RunStatus(
         _as_line(run, state, done, sum(totals.values())),
         leader if state is RunState.RUNNING else None,
+        _limits_of(run),
         tuple(lines),
         tuple(failures),
+        open_breakers(store),
+        _why(store, run.id, state, lines) if why else None,
     )
+
+
+def _why(store: Store, run: str, state: RunState, lines: list[DatasetLine]) -> Why:
+    if state is RunState.RUNNING:
+        found = said(store, run)
+        return Why(found.at_ms, found.held) if found else Why(None, ())
+    if state not in {RunState.QUEUED, RunState.INTERRUPTED}:
+        return Why(None, ())
+    held = (HeldTasks(line.name, line.rest, hold(Wait.NO_COORDINATOR, run, line.name)) for line in lines if line.rest)
+    return Why(None, tuple(held))
 
 
 def _line(store: Store, run: Run, leader: str | None) -> RunLine:
@@ -143,17 +200,42 @@ def _line(store: Store, run: Run, leader: str | None) -> RunLine:
 
 
 def _as_line(run: Run, state: RunState, done: int, total: int) -> RunLine:
-    return RunLine(run.id, state, run.kind, run.reason, run.author, run.created_ms, run.finished_ms, done, total)
+    return RunLine(
+        id=run.id,
+        state=state,
+        is_paused=_is_paused(run),
+        kind=run.kind,
+        service_class=run.service_class,
+        reason=run.reason,
+        author=run.author,
+        created_ms=run.created_ms,
+        finished_ms=run.finished_ms,
+        done=done,
+        total=total,
+    )
+
+
+def controls_of(run: Run) -> dict[str, int | str]:
+    """Return what people changed of a run while it lives, by the names of `drivers.active.Controls`."""
+    return json.loads(run.controls) if run.controls else {}
+
+
+def _is_paused(run: Run) -> bool:
+    return bool(controls_of(run).get("is_paused")) and run.finished_ms is None
+
+
+def _limits_of(run: Run) -> dict[str, int | str]:
+    return {name: value for name, value in controls_of(run).items() if name != "is_paused"}
 
 
 def has_failed(attempt: AttemptState, run: RunState) -> bool:
-    """Return whether a task with such a last attempt has failed: a lost one is tried again until the run gives up."""
-    return attempt in _FAILED or (attempt is AttemptState.LOST and run is RunState.FAILED)
+    """Return whether a task with such a last attempt has failed: some are tried again until the run gives up."""
+    return attempt in _FAILED or (attempt in _TRIED_AGAIN and run is RunState.FAILED)
 
 
 def state_now(run: Run, leader: str | None) -> RunState:
-    """Return where a run stands: recorded as running while nobody leads, it is interrupted."""
-    return RunState.INTERRUPTED if run.state is RunState.RUNNING and leader is None else run.state
+    """Return where a run stands: recorded as queued or running while nobody leads, it is interrupted."""
+    return RunState.INTERRUPTED if run.state in _HELD and leader is None else run.state
 
 
 def _totals(run: Run) -> dict[str, int]:

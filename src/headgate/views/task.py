@@ -11,6 +11,7 @@ from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState
 from headgate.planning.codec import plan_from_json
 from headgate.views.status import FailureLine, failure_line, has_failed, state_now
+from headgate.views.waiting import Hold, hold, said
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from headgate.store.store import Store
 
 RUNS_LOOKED_AT = 100
+
+_FREE = frozenset({AttemptState.RETURNED, AttemptState.YIELDED})
+"""Attempts that count as no try."""
+_OF_OTHERS = frozenset({"upstream", "backing_off", "retry_budget"})
+"""Reasons that hold for some tasks of a dataset, whatever else holds for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,8 @@ class Task:
         run: Run id.
         run_state: Where the run stands; interrupted when nobody runs it.
         state: Where the task stands: succeeded, unchanged, skipped, running, failed, waiting, or not built.
-        wait: Why it waits, if it does.
+        wait: Why it waits, in words; empty if it does not.
+        hold: What keeps it from running and what would lift that, if it waits.
         waits_for: Tasks of the run that have to end first, if any.
         attempts: How often it has been tried.
         failure: What went wrong the last time, if it has not succeeded since.
@@ -50,6 +57,7 @@ class Task:
     run_state: RunState
     state: str
     wait: str
+    hold: Hold | None
     waits_for: tuple[Upstream, ...]
     attempts: int
     failure: FailureLine | None
@@ -103,7 +111,7 @@ class _InRun:
         attempts = self._attempts(dataset, key)
         last = attempts[-1] if attempts else None
         failure = failure_line(last) if last is not None and last.failure is not None else None
-        task = Task(self._run.id, self._state, "waiting", "", (), len(attempts), failure)
+        task = Task(self._run.id, self._state, "waiting", "", None, (), len(attempts), failure)
         made_new = self._made_new(dataset, key)
         if made_new is not None:
             return replace(task, state="succeeded" if made_new else "unchanged", failure=None)
@@ -114,16 +122,32 @@ class _InRun:
         if last is not None and last.state is AttemptState.RUNNING and self._state is RunState.RUNNING:
             return replace(task, state="running")
         waits_for = self._waits_for(dataset, index)
-        if self._state not in {RunState.RUNNING, RunState.INTERRUPTED}:
+        if self._state not in {RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED}:
             return replace(task, state="not built", waits_for=waits_for)
-        wait = Wait.UPSTREAM if waits_for else Wait.SLOTS
-        if self._state is RunState.INTERRUPTED:
-            wait = Wait.NO_COORDINATOR
-        return replace(task, wait=str(wait), waits_for=waits_for)
+        found = self._hold(dataset, last, has_upstream=bool(waits_for))
+        return replace(task, wait=found.text, hold=found, waits_for=waits_for)
+
+    def _hold(self, dataset: str, last: Attempt | None, *, has_upstream: bool) -> Hold:
+        """Return what keeps a task from running; the coordinator says it for each dataset only, not for each task."""
+        run = self._run.id
+        if self._state is not RunState.RUNNING:
+            return hold(Wait.NO_COORDINATOR, run, dataset)
+        if has_upstream:
+            return hold(Wait.UPSTREAM, run, dataset)
+        found = said(self._store, run)
+        mine = {held.hold.reason: held.hold for held in (found.held if found else ()) if held.dataset == dataset}
+        if last is not None and last.state in {AttemptState.RETRIED, AttemptState.LOST}:
+            for reason in ("backing_off", "retry_budget"):
+                if reason in mine:
+                    return mine[reason]
+            if found is None:
+                return hold(Wait.BACKING_OFF, run, dataset)
+        ready = (one for reason, one in mine.items() if reason not in _OF_OTHERS)
+        return next(ready, hold(Wait.SLOTS, run, dataset))
 
     def _attempts(self, dataset: str, key: str) -> list[Attempt]:
         found = self._store.attempts(self._run.id, dataset=dataset, key=key)
-        return [attempt for attempt in found if attempt.state is not AttemptState.RETURNED]
+        return [attempt for attempt in found if attempt.state not in _FREE]
 
     def _made_new(self, dataset: str, key: str) -> bool | None:
         """Return whether the task published a new version; None if it has not succeeded in this run."""

@@ -245,4 +245,6 @@ def _failed(order: Order, error: BaseException, inputs: OpenInputs | None) -> Fa
             inputs.check()
         except AttemptError as changed:
             error = changed
-    return failed(order.attempt, error)
+    entry = _entries.get((order.entry, order.code))
+    declared = getattr(entry.function, "__headgate__", None) if entry else None
+    return failed(order.attempt, error, declared.failure_modes if declared else ())

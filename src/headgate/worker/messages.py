@@ -65,6 +65,8 @@ class Order(Struct, frozen=True):
         timeout_ms: Time limit; None for none.
         code: Fingerprint that the function must have; empty for any.
         declared_version: What the author's `version=` adds to it.
+        service_class: Class of its run.
+        spread: Among how many workers, at most, the orders of this class may be at a time; 0 for all.
     """
 
     attempt: int
@@ -81,6 +83,8 @@ class Order(Struct, frozen=True):
     timeout_ms: int | None
     code: str = ""
     declared_version: str | None = None
+    service_class: str = ""
+    spread: int = 0
 
 
 class StagedFile(Struct, frozen=True):

@@ -55,6 +55,16 @@ def refused(done: Result, *parts: str) -> None:
         (TOML + "[workers]\nproceses = 2\n", ["headgate.toml:4", "proceses", "unknown"]),
         (TOML + '[workers]\nprocesses = "two"\n', ["headgate.toml:4", "processes", "whole number"]),
         (TOML + '[data]\npath = "../x\0"\n', ["headgate.toml:4"]),
+        (TOML + "[workers]\nmax_attempts = 2\n", ["headgate.toml:4", "max_attempts", "unknown"]),
+        (TOML + "[classes.bulk]\nfloor = 0.1\n", ["headgate.toml:3", "classes.bulk.priority is missing"]),
+        (TOML + "[classes.fresh]\nfloor = 0.9\n", ["headgate.toml:4", "more than 100 %"]),
+        (TOML + "[classes.fresh]\nfloor = 0.9\nceiling = 0.5\n", ["headgate.toml:4", "above its ceiling"]),
+        (TOML + "[classes.fresh]\ntimezone = 'Mars'\n", ["headgate.toml:4", "must be a time zone"]),
+        (TOML + "[pools]\nwarehouse = -8\n", ["headgate.toml:4", "must be at least 1, got -8"]),
+        (TOML + "[datasets.flihgts]\nconcurrency = 1\n", ["headgate.toml:3", "there is no dataset 'flihgts'"]),
+        (TOML + "[datasets.flights]\npools = ['w']\n", ["headgate.toml:4", "there is no pool 'w'"]),
+        (TOML + "[retry]\nattempts = 0\n", ["headgate.toml:4", "must be at least 1"]),
+        (TOML + "[breaker]\ncooldown = '5h'\n", ["headgate.toml:4", "longer than cooldown_max"]),
     ],
 )
 @pytest.mark.parametrize("command", [["check"], ["plan", "--json"]])
@@ -76,6 +86,8 @@ def test_broken_configuration(tmp_path: Path, toml: str, parts: list[str], comma
         ("import headgate as hg\nhg.static(['a', '\\U0001f600'])\n", ["bad_pipeline.py:2"]),
         ("import headgate as hg\nhg.daily('2024-02-01', '2024-01-01')\n", ["bad_pipeline.py:2", "2024-01-01"]),
         ("x = 1\n", ["no dataset"]),
+        (GOOD + "@hg.dataset(pools=['w'])\ndef a(): ...\n", ["bad_pipeline.py:8", "there is no pool 'w'"]),
+        (GOOD + "hg.failure(int, 'data', 'x')\n", ["bad_pipeline.py:8", "takes a class of exceptions"]),
     ],
 )
 def test_broken_modules(tmp_path: Path, code: str, parts: list[str]) -> None:

@@ -106,6 +106,8 @@ def test_a_folder_without_a_project_is_refused_by_every_command(tmp_path: Path, 
         "resume": ["latest"],
         "retry": ["latest"],
         "cancel": ["latest"],
+        "pause": ["latest", "--reason", "x"],
+        "set": ["latest", "priority=1", "--reason", "x"],
     }
     for json in ([], ["--json"]):
         done = CliRunner().invoke(main, ["-C", str(tmp_path / "no"), name, *more.get(name, []), *json])
@@ -132,6 +134,8 @@ def test_the_folder_can_follow_every_command(tmp_path: Path, name: str) -> None:
         "resume": ["latest"],
         "retry": ["latest"],
         "cancel": ["latest"],
+        "pause": ["latest", "--reason", "x"],
+        "set": ["latest", "priority=1", "--reason", "x"],
     }
     there = tmp_path / "there"
     done = CliRunner().invoke(main, ["-C", str(tmp_path / "not"), name, *more.get(name, []), "-C", str(there)])

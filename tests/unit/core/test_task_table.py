@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from headgate.core.edges import RangeEdge, SharedEdge
-from headgate.core.events import Pool, Stage
+from headgate.core.events import Lane, Stage
 from headgate.core.task_table import TaskTable
 from headgate.model.run import TaskState
 
@@ -13,7 +13,7 @@ from headgate.model.run import TaskState
 def stage(n: int, *edges, states=None, changed=None, skippable=False) -> Stage:
     return Stage(
         "s",
-        Pool.PROCESS,
+        Lane.PROCESS,
         edges,
         np.arange(n),
         np.zeros(n, np.uint8) if states is None else np.array(states, np.uint8),
@@ -38,7 +38,8 @@ def test_what_follows_from_submitted_states():
     reads = RangeEdge(0, np.arange(5, dtype=np.int32), np.arange(1, 6, dtype=np.int32))
     ended = [TaskState.SUCCEEDED, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.SKIPPED]
     table = TaskTable(
-        [stage(5, states=ended, changed=[True, False, False, False, False]), stage(5, reads, skippable=True)]
+        [stage(5, states=ended, changed=[True, False, False, False, False]), stage(5, reads, skippable=True)],
+        traced=True,
     )
     assert states(table)[5:] == [
         TaskState.READY,

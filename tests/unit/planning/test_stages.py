@@ -7,7 +7,7 @@ import pytest
 from planning_worlds import built, dataset, snapshot, source
 
 from headgate.core.edges import ListEdge, RangeEdge, SameEdge, SharedEdge
-from headgate.core.events import Pool
+from headgate.core.events import Lane
 from headgate.model.mapping import All, Custom, Fixed, Mapping, Offset, Overlap, Trailing
 from headgate.model.partitioning import UNPARTITIONED, Partitioning, daily, monthly, product, static
 from headgate.model.plan import Request
@@ -85,9 +85,9 @@ def test_the_oldest_window_first_then_what_is_furthest_downstream():
     assert len({p for p, _, _ in order}) == len(order)
 
 
-def test_async_functions_have_a_pool_of_their_own():
+def test_async_functions_have_a_lane_of_their_own():
     world = snapshot(dataset("a", DAYS), replace(dataset("b", DAYS, "a"), is_async=True))
-    assert [stage.pool for stage in staged(world).values()] == [Pool.PROCESS, Pool.IO]
+    assert [stage.lane for stage in staged(world).values()] == [Lane.PROCESS, Lane.IO]
 
 
 def test_what_is_up_to_date_may_be_skipped():

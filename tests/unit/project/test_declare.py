@@ -9,6 +9,8 @@ from headgate import UsageError
 from headgate.model.dataset import Format, Input
 from headgate.model.mapping import All, Custom, Fixed, Offset, Overlap, Trailing
 from headgate.model.partitioning import UNPARTITIONED, Unit
+from headgate.model.policy import FailureMode
+from headgate.model.run import ErrorClass
 from headgate.project.declare import take_declarations
 
 DAYS = headgate.daily("2024-01-01", "2024-02-01")
@@ -237,3 +239,81 @@ def test_sources_that_are_none(options, says):
 def test_a_source_with_a_bad_name_is_refused():
     with pytest.raises(UsageError, match="cannot name a dataset"):
         headgate.source("a/b", path="a.csv")
+
+
+@pytest.mark.parametrize(
+    ("pools", "takes"), [(None, {}), ([], {}), (["a", "b"], {"a": 1, "b": 1}), ({"a": 2, "b": 1}, {"a": 2, "b": 1})]
+)
+def test_pools_and_concurrency(pools, takes):
+    headgate.dataset(pools=pools, concurrency=3)(define("def f(): pass"))
+    (declared,) = take_declarations()
+    assert (declared.pools, declared.concurrency) == (takes, 3)
+
+
+@pytest.mark.parametrize("pools", ["a", {"a": 0}, {"a": -1}, {"a": True}, {"a": 1.5}, {1: 1}, [1], 7, ("a",)])
+def test_pools_that_cannot_be(pools):
+    error = refusal("def f(): pass", pools=pools)
+    assert error.message.startswith("dataset f: pools is ")
+    assert 'pools=["warehouse"]' in error.hint
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, "3", 1.5, True, 10**7])
+def test_concurrency_that_cannot_be(concurrency):
+    assert (
+        "concurrency must be a whole number of at least 1" in refusal("def f(): pass", concurrency=concurrency).message
+    )
+
+
+class Strange(Exception):
+    class Inner(Exception): ...
+
+
+@pytest.mark.parametrize(
+    ("exception", "name"),
+    [
+        (ValueError, "ValueError"),
+        (Strange, f"{__name__}.Strange"),
+        (Strange.Inner, f"{__name__}.Strange.Inner"),
+        ("requests.HTTPError", "requests.HTTPError"),
+        ("Strange", "Strange"),
+    ],
+)
+def test_failure_modes(exception, name):
+    modes = [
+        headgate.failure(exception, "transient", " Wait. ", contains="429"),
+        headgate.failure(exception, ErrorClass.DATA, "Look at the file."),
+    ]
+    headgate.dataset(failures=modes)(define("def f(): pass"))
+    (declared,) = take_declarations()
+    assert declared.failure_modes == (
+        FailureMode(name, ErrorClass.TRANSIENT, "Wait.", "429"),
+        FailureMode(name, ErrorClass.DATA, "Look at the file."),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((int, "data", "x"), "failure() takes a class of exceptions, got a type"),
+        (("a b", "data", "x"), "failure() takes a class of exceptions, got the text 'a b'"),
+        (("", "data", "x"), "failure() takes a class of exceptions"),
+        ((ValueError(), "data", "x"), "failure() takes a class of exceptions, got a ValueError"),
+        ((ValueError, "fatal", "x"), "failure ValueError: there is no class of errors 'fatal' to declare"),
+        ((ValueError, "lost", "x"), "failure ValueError: there is no class of errors 'lost' to declare"),
+        ((ValueError, 3, "x"), "there is no class of errors '3'"),
+        ((ValueError, "data", ""), "failure ValueError: remedy must be text"),
+        ((ValueError, "data", None), "failure ValueError: remedy must be text"),
+        ((ValueError, "data", "x", None), "failure ValueError: contains must be text, got NoneType"),
+    ],
+)
+def test_failure_modes_that_cannot_be(arguments, message):
+    with pytest.raises(UsageError) as caught:
+        headgate.failure(*arguments)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("failures", [headgate.failure("E", "data", "x"), ["E"], (), {}])
+def test_failures_that_are_no_list_of_modes(failures):
+    error = refusal("def f(): pass", failures=failures)
+    assert "failures must be a list of failure modes" in error.message
+    assert "headgate.failure(" in error.hint

@@ -6,6 +6,8 @@ import textwrap
 import pytest
 
 from headgate import UsageError
+from headgate.model.policy import FailureMode
+from headgate.model.run import ErrorClass
 from headgate.project.load import load
 from headgate.project.modules import module_file
 
@@ -282,3 +284,42 @@ def test_module_files(write):
     assert module_file(root, "b") == root / "b/__init__.py"
     assert module_file(root, "b.c") == root / "b/c.py"
     assert module_file(root, "d") is None
+
+
+POLICIES = """\
+    import headgate
+
+    class Strange(Exception): ...
+    BUSY = headgate.failure(Strange, "transient", "Wait.", "busy")
+
+    @headgate.dataset(ARGUMENTS)
+    def orders(): raise Strange
+    """
+
+
+def test_policies_of_a_declaration(write):
+    declared = POLICIES.replace("ARGUMENTS", "pools=['api'], concurrency=2, failures=[BUSY]")
+    project = load(write({"pipeline.py": declared}, toml="[pools]\napi = 3\n[retry]\nattempts = 8"))
+    orders = project.datasets["orders"]
+    assert (orders.pools, orders.concurrency) == ({"api": 1}, 2)
+    assert orders.failure_modes == (FailureMode("pipeline.Strange", ErrorClass.TRANSIENT, "Wait.", "busy"),)
+    effective = project.policies.effective(orders, "backfill", "alice")
+    assert (effective.retry.attempts, effective.concurrency, effective.pools) == (8, 2, {"api": 1})
+    assert effective.origins["pools"] == "@dataset at pipeline.py:6"
+
+
+def test_policies_are_no_other_code(write):
+    plain = load(write({"pipeline.py": POLICIES.replace("ARGUMENTS", "")})).datasets["orders"].code
+    declared = POLICIES.replace("ARGUMENTS", "pools=['api'], concurrency=2, failures=[BUSY]")
+    assert load(write({"pipeline.py": declared}, toml="[pools]\napi = 3")).datasets["orders"].code == plain
+
+
+def test_a_pool_that_headgate_toml_does_not_declare(write):
+    error = refusal(write({"pipeline.py": POLICIES.replace("ARGUMENTS", "pools=['ware']")}, toml="pools.warehouse = 3"))
+    assert error.message == "pipeline.py:6: dataset orders: there is no pool 'ware'"
+    assert error.hint == "Did you mean warehouse?"
+
+
+def test_a_failure_mode_that_cannot_be_is_named_with_its_line(write):
+    error = refusal(write({"pipeline.py": POLICIES.replace('"transient"', '"fatal"')}))
+    assert error.message.startswith("pipeline.py:4: failure pipeline.Strange: there is no class of errors 'fatal'")

@@ -19,11 +19,13 @@ from headgate.store.lead import Lead
 from headgate.store.named_sql import migrations, split, statements
 from headgate.store.sqlite import open_store
 from headgate.store.sqlite_open import connect, schema_number
+from headgate.store.store import Command
 
 if TYPE_CHECKING:
     from headgate.store.sqlite import SqliteStore
 
 ROOM = Path(headgate.store.__file__).parent
+LATEST = migrations()[-1][0]
 
 
 def opened(folder: Path, *, create: bool = True) -> SqliteStore:
@@ -70,7 +72,15 @@ HOT_READS = (
     "heads",
     "checkpoints_of_partition",
     "lineage",
+    "durations",
+    "command_answer",
+    "live",
 )
+# The planner calls walking an index on which all that waits is a scan.
+INDEXED = {"pending_commands": "SCAN command USING INDEX command_pending"}
+
+
+PARAMETERS = ("attempts", "dataset", "keys", "key", "limit", "checkpoint", "command", "run")
 
 
 def test_reads_of_the_hot_path_scan_no_table() -> None:
@@ -79,9 +89,13 @@ def test_reads_of_the_hot_path_scan_no_table() -> None:
         for statement in split(script):
             connection.execute(statement)
     for name in HOT_READS:
-        parameters = dict.fromkeys(("attempts", "dataset", "keys", "key", "limit", "checkpoint"))
+        parameters = dict.fromkeys(PARAMETERS)
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statements()[name]}", parameters)]
         assert [step for step in plan if step.startswith("SCAN") and "VIRTUAL TABLE" not in step] == [], name
+        # In the order of an index, so that a limit ends the walk.
+        assert [step for step in plan if "TEMP B-TREE" in step and name == "durations"] == []
+    for name, step in INDEXED.items():
+        assert [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statements()[name]}")] == [step]
     connection.close()
 
 
@@ -108,7 +122,7 @@ def test_an_older_schema_is_brought_up_to_date_unless_a_coordinator_is_alive(
         note(store)
     with store.lead("run x"), pytest.raises(ConflictError) as caught:
         opened(tmp_path, create=create)
-    assert "has schema 1, this Headgate needs 2" in caught.value.message
+    assert f"has schema {LATEST}, this Headgate needs {LATEST + 1}" in caught.value.message
     assert "another coordinator" in caught.value.message
     assert "run x" in caught.value.message
     again = opened(tmp_path, create=create)
@@ -118,6 +132,46 @@ def test_an_older_schema_is_brought_up_to_date_unless_a_coordinator_is_alive(
     with again.lead("run y"):
         opened(tmp_path, create=create).close()
     again.close()
+    store.close()
+
+
+def test_what_the_first_schema_held_is_there_in_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = migrations()[:1]
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_open, "migrations", lambda: first)
+        store = opened(tmp_path)
+        old = store._connection
+        for n, plan in enumerate(("{}", "x" * 100_000), 1):
+            old.execute(
+                "INSERT INTO run VALUES (?, ?, 'backfill', 'running', '', 'ada', 'ph', ?, NULL, ?)",
+                (n, f"r{n}", n, plan),
+            )
+        old.execute("INSERT INTO dataset VALUES (1, 'flights')")
+        old.execute(
+            "INSERT INTO attempt (id, run, dataset, key, number, state, path, started_ms) "
+            "VALUES (1, 2, 1, 'k', 1, 'failed', '', 1)"
+        )
+        old.execute("INSERT INTO command VALUES (7, 5, 'r2', 'cancel', 'bob', 'why')")
+        note(store)
+        store.close()
+    store = opened(tmp_path)
+    assert schema_number(store._connection) == LATEST
+    expected = Run("r2", RunKind.BACKFILL, RunState.RUNNING, "", "ada", "x" * 100_000, "ph", 2, None, "backfill", "")
+    assert store.run("r2") == expected
+    assert [run.id for run in store.runs()] == ["r2", "r1"]
+    assert [attempt.run for attempt in store.attempts("r2")] == ["r2"]
+    with store.transaction() as tx:
+        assert tx.pending_commands() == [Command(7, "r2", "cancel", "bob", "why")]
+        tx.settle_commands([(7, "")])
+        assert tx.add_command("r2", "cancel", author="ada", reason="", now_ms=6) == 8
+    assert store.command_answer(7) == ""
+    assert store.check() == []
+    store.close()
+
+
+def test_the_plan_stands_last_so_that_runs_are_listed_without_reading_it(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    assert store._connection.execute("PRAGMA table_info(run)").fetchall()[-1][1] == "plan"
     store.close()
 
 
@@ -136,7 +190,7 @@ def test_an_older_copy_with_an_older_schema_is_refused_as_it_is(
     with pytest.raises(ConflictError, match=r"replaced by an older copy.*Nothing was changed"):
         opened(tmp_path, create=create)
     connection = connect(tmp_path / "state.db", "ro")
-    assert schema_number(connection) == 1
+    assert schema_number(connection) == LATEST
     connection.close()
 
 
@@ -220,7 +274,9 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     store._connection.execute("PRAGMA user_version = 99")
     store.close()
     for create in (True, False):
-        with pytest.raises(ConflictError, match="has schema 99, this Headgate knows schemas up to 1") as caught:
+        with pytest.raises(
+            ConflictError, match=f"has schema 99, this Headgate knows schemas up to {LATEST}$"
+        ) as caught:
             opened(tmp_path, create=create)
         assert "newer Headgate" in caught.value.hint
 
@@ -244,7 +300,7 @@ def test_a_reader_may_leave_a_command(tmp_path: Path) -> None:
     maker.close()
     reader = opened(tmp_path, create=False)
     with reader.transaction() as tx:
-        assert tx.add_command("r", "cancel", author="ada", reason="", now_ms=1)
+        assert tx.add_command("r", "cancel", author="ada", reason="", now_ms=1) == 1
     reader.close()
 
 

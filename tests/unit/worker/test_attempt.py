@@ -87,6 +87,24 @@ def overwrites(x: headgate.InputFiles):
     with open(x.paths[0], "ab") as file: file.write(b"more")
     raise ValueError("strange data")
 
+MODES = [
+    headgate.failure(LookupError, "data", "Look into the file."),
+    headgate.failure("ValueError", "transient", "Wait a minute.", contains="busy now"),
+    headgate.failure(ConnectionRefusedError, "resource", "Start the server."),
+]
+@headgate.dataset(failures=MODES)
+def m_key(): raise KeyError("x")
+@headgate.dataset(failures=MODES)
+def m_busy(): raise ValueError("is busy\\nnow")
+@headgate.dataset(failures=MODES)
+def m_broken(): raise ValueError("is broken")
+@headgate.dataset(failures=MODES)
+async def m_refused(): raise ConnectionRefusedError("refused")
+@headgate.dataset(failures=MODES)
+def m_overwrites(x: headgate.InputFiles):
+    with open(x.paths[0], "ab") as file: file.write(b"more")
+    raise KeyError("strange data")
+
 async def a_effect(ctx): await asyncio.sleep(0)
 async def a_table(x: pl.LazyFrame, y): return x.filter(pl.col("id") > 1)
 async def a_generator():
@@ -255,6 +273,32 @@ def test_failures(order, tmp_path, name, error_class, message, hint):
     assert len(outcome.message) <= 2000
     assert outcome.hint.startswith(hint)
     assert not (tmp_path / "staged.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "error_class", "hint"),
+    [
+        ("m_key", "data", "Look into the file."),
+        ("m_busy", "transient", "Wait a minute."),
+        ("m_broken", "permanent", ""),
+        ("m_refused", "resource", "Start the server."),
+    ],
+)
+def test_the_failure_modes_of_the_function_say_class_and_hint(order, name, error_class, hint):
+    outcome = asyncio.run(run_attempt_async(order(name)))
+    assert isinstance(outcome, Failed)
+    assert (outcome.error_class, outcome.hint) == (error_class, hint)
+    if name != "m_refused":
+        again = run_attempt(order(name))
+        assert isinstance(again, Failed)
+        assert (again.error_class, again.hint) == (error_class, hint)
+
+
+def test_failure_modes_are_about_the_function_only(order, tmp_path):
+    outcome = run_attempt(order("m_overwrites", pins(tmp_path)[:1]))
+    assert isinstance(outcome, Failed)
+    assert "changed while it was read" in outcome.message
+    assert outcome.hint.startswith("Plan again")
 
 
 def test_a_traceback_starts_at_the_users_code(order):

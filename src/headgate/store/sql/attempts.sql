@@ -42,7 +42,7 @@ SELECT id, path FROM attempt WHERE state <> 'running' AND path <> '' ORDER BY id
 SELECT d.name, a.key, max(a.number), a.state, a.id
 FROM attempt a
 JOIN dataset d ON d.id = a.dataset
-WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state <> 'returned'
+WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('returned', 'yielded')
     AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = a.dataset AND c.key = a.key AND c.run = a.run)
 GROUP BY a.dataset, a.key;
 
@@ -51,7 +51,7 @@ SELECT max(a.id), :run, d.name, a.key, a.number, a.state, a.path, a.expects, a.s
     a.error, a.hint, a.traceback
 FROM attempt a
 JOIN dataset d ON d.id = a.dataset
-WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state <> 'returned'
+WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('returned', 'yielded')
     AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = a.dataset AND c.key = a.key AND c.run = a.run)
 GROUP BY a.dataset, a.key
 ORDER BY 1;

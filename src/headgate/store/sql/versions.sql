@@ -57,3 +57,10 @@ JOIN dataset d ON d.id = c.dataset
 WHERE c.run = (SELECT n FROM run WHERE id = :run)
 GROUP BY c.dataset
 ORDER BY d.name;
+
+-- name: durations
+SELECT max(c.published_ms - c.started_ms, 0), v.bytes
+FROM checkpoint c
+JOIN version v ON v.id = c.version
+WHERE c.dataset = (SELECT id FROM dataset WHERE name = :dataset) AND c.run IS NOT NULL
+ORDER BY c.entry DESC, c.attempt DESC LIMIT :limit;

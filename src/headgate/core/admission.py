@@ -1,0 +1,181 @@
+"""Which attempt starts next: service classes with ceilings, floors and reserved slots, and fair shares within them.
+
+For each free slot of a lane, in this order: a class that its floor owes more slot time than its next attempt will take;
+else the class of the highest priority that is below its ceiling and leaves to higher ones what is reserved for them; of
+equal priority the one that has been charged least for its weight. Within the class owners and runs share (`queues`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headgate.core.queues import ClassQueue, OwnerQueue
+from headgate.model.window import ceiling_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headgate.core.breaker import Task
+    from headgate.core.events import Lane
+    from headgate.core.queues import RunQueue, StageQueue
+    from headgate.model.policy import ServiceClass
+
+MOST_CREDIT_MS = 60_000.0
+"""A floor never owes more than this: who was kept out for an hour does not get the next hour alone."""
+
+
+class LaneQueue:
+    """The classes of one lane, and the slots that its executor offers.
+
+    Args:
+        lane: Which lane.
+        classes: All service classes.
+    """
+
+    def __init__(self, lane: Lane, classes: Sequence[ServiceClass]) -> None:
+        self.lane = lane
+        self.free = 0
+        self.slots = 0
+        self.depth = 1
+        # In the order in which they are served.
+        ordered = sorted(classes, key=lambda one: (-one.priority, one.name))
+        self.classes = [ClassQueue(service_class, n) for n, service_class in enumerate(ordered)]
+        self.by_name = {queue.service_class.name: queue for queue in self.classes}
+        self.owners: dict[tuple[str, str], OwnerQueue] = {}
+        self._served: dict[int, float] = {}
+        """What the class that was served last had been charged, by priority."""
+
+    def owner(self, service_class: str, name: str, weight: float) -> OwnerQueue:
+        """Return the queue of an owner in a class."""
+        key = (service_class, name)
+        if key not in self.owners:
+            self.owners[key] = OwnerQueue(name, weight, self.by_name[service_class])
+        return self.owners[key]
+
+    def offer(self, free: int, slots: int, depth: int, ceilings: Mapping[str, float]) -> None:
+        """Take what the executor offers, and work out what each class may have of it.
+
+        Args:
+            free: Attempts that it takes now.
+            slots: Attempts that run at the same time.
+            depth: Attempts that a slot may hold.
+            ceilings: The ceiling of each class as the time is.
+        """
+        self.free, self.slots, self.depth = free, slots, depth
+        for queue in self.classes:
+            service_class = queue.service_class
+            share = ceilings[service_class.name]
+            # A share that is not nothing is at least one slot, on the smallest machine too.
+            spread = max(1, int(share * slots + 1e-9)) if share > 0 else 0
+            queue.spread = min(spread, slots)
+            queue.allowed = queue.spread * depth
+            if service_class.slots is not None:
+                queue.allowed = min(queue.allowed, service_class.slots)
+
+    def first(self) -> tuple[ClassQueue, OwnerQueue, RunQueue, StageQueue] | None:
+        """Return who is next, if a slot is free for somebody who has something to start."""
+        chosen: tuple[ClassQueue, OwnerQueue, RunQueue, StageQueue] | None = None
+        reserved = beside_reserved = 0
+        priority: int | None = None
+        for queue in self.classes:
+            service_class = queue.service_class
+            if service_class.priority != priority:
+                priority = service_class.priority
+                reserved += beside_reserved
+                beside_reserved = 0
+            if queue.owners and queue.used < queue.allowed:
+                if queue.is_away:
+                    # Who comes back starts where the others are: nobody saves up.
+                    queue.is_away = False
+                    queue.charged = max(queue.charged, self._served.get(priority, 0.0))
+                owed = service_class.floor > 0 and queue.credit > 0
+                may = chosen is None and self._leaves(reserved)
+                beside = chosen is not None and self._goes_before(queue, chosen[0])
+                if owed or may or beside:
+                    found = queue.first()
+                    if found is None:
+                        queue.credit = min(queue.credit, 0.0)
+                    elif owed and queue.credit >= min(found[2].typical_ms, MOST_CREDIT_MS):
+                        return queue, *found
+                    elif (may or beside) and self._leaves(reserved):
+                        chosen = (queue, *found)
+            else:
+                queue.is_away = True
+            if service_class.reserved:
+                beside_reserved += max(0, service_class.reserved - -(-queue.used // self.depth))
+        return chosen
+
+    def _leaves(self, reserved: int) -> bool:
+        # On the smallest machine too one slot is for everybody, or nothing but the highest class ever ran.
+        return reserved == 0 or self.used() < max(1, self.slots - reserved) * self.depth
+
+    @staticmethod
+    def _goes_before(queue: ClassQueue, other: ClassQueue) -> bool:
+        return queue.service_class.priority == other.service_class.priority and queue.charged < other.charged
+
+    def used(self) -> int:
+        """Return how many attempts are in the lane."""
+        return sum(queue.used for queue in self.classes)
+
+    def charge(self, chosen: tuple[ClassQueue, OwnerQueue, RunQueue, StageQueue]) -> None:
+        """Charge a start to everybody whom `first` returned, and credit those whom a floor owes a part of it."""
+        queue, owner, line, stage = chosen
+        cost_ms = stage.typical_ms
+        queue.charge(owner, line, cost_ms)
+        self._served[queue.service_class.priority] = queue.charged
+        queue.charged += cost_ms / queue.service_class.weight
+        queue.waits_since_ms = None
+        self.free -= 1
+        for other in self.classes:
+            floor = other.service_class.floor
+            if floor > 0 and other.owners and other.used < other.allowed:
+                other.credit = min(other.credit + floor * cost_ms, MOST_CREDIT_MS)
+        queue.used += 1  # Not before: a floor is a share of its own starts too, also of the one that fills its ceiling.
+        # What it is owed is paid, and owes in turn if that was more; what it gets anyway makes no debts.
+        owed = queue.credit >= min(cost_ms, MOST_CREDIT_MS)
+        queue.credit -= cost_ms if owed else min(cost_ms, max(queue.credit, 0.0))
+
+    def impatient(self, now_ms: int) -> tuple[list[Task], int | None]:
+        """Return which attempts shall yield their slots, and when the next class loses its patience.
+
+        A class waits while it could start something if only a slot were free. After its patience the attempt of the
+        smallest priority that was started last is asked to yield, one at a time.
+        """
+        asked: list[Task] = []
+        due_ms: int | None = None
+        for queue in self.classes:
+            lower = [other for other in self.classes[queue.order + 1 :] if other.yielding]
+            if not lower or not queue.owners or queue.used >= queue.allowed or queue.first() is None:
+                queue.waits_since_ms = None
+                continue
+            if queue.waits_since_ms is None:
+                queue.waits_since_ms = now_ms
+            at_ms = queue.waits_since_ms + queue.service_class.patience_ms
+            if now_ms < at_ms:
+                due_ms = at_ms if due_ms is None else min(due_ms, at_ms)
+            elif not queue.asked and lower[-1].service_class.priority < queue.service_class.priority:
+                task, _ = lower[-1].yielding.popitem()
+                queue.asked[task] = None
+                asked.append(task)
+        return asked, due_ms
+
+    def ended(self, queue: ClassQueue, task: Task) -> None:
+        """Forget an attempt that could yield and has ended."""
+        queue.yielding.pop(task, None)
+        for other in self.classes:
+            if task in other.asked:
+                del other.asked[task]
+                other.waits_since_ms = None  # Its slot is about to be offered.
+
+    def leaves_reserved(self, queue: ClassQueue) -> bool:
+        """Return whether a class could start something without taking what is reserved for higher ones."""
+        higher = [one for one in self.classes if one.service_class.priority > queue.service_class.priority]
+        return self._leaves(sum(max(0, h.service_class.reserved - -(-h.used // self.depth)) for h in higher))
+
+
+def ceilings_at(
+    classes: Sequence[ServiceClass], now_ms: int
+) -> tuple[dict[str, float], dict[str, tuple[float, int | None]]]:
+    """Return the ceiling of each class now, and of its windows alone with the time when that may change."""
+    windows = {one.name: ceiling_at(one.windows, now_ms) for one in classes}
+    return {one.name: min(one.ceiling, windows[one.name][0]) for one in classes}, windows

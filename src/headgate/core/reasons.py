@@ -1,0 +1,80 @@
+"""Why tasks do not run: exactly one reason for each, from the closed list, with what would lift it and when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from headgate.core.breaker import Breaker
+from headgate.model.reason import Wait
+from headgate.model.run import TaskState
+
+if TYPE_CHECKING:
+    from headgate.core.live_run import LiveRun
+    from headgate.core.queues import StageQueue
+    from headgate.core.scheduler import Scheduler
+
+
+class Delay(NamedTuple):
+    """Why some tasks of a stage do not run.
+
+    Args:
+        stage: The stage.
+        wait: The reason.
+        tasks: How many.
+        what: The pool, breaker, class or run that holds them back; empty where the reason says all.
+        until_ms: When that ends by itself at the latest, if that is known.
+    """
+
+    stage: int
+    wait: Wait
+    tasks: int
+    what: str = ""
+    until_ms: int | None = None
+
+
+def delays(scheduler: Scheduler, run: str) -> list[Delay]:
+    """Return why the tasks of a run that could run some day do not run now, stage by stage."""
+    live = scheduler.runs[run]
+    due_ms = scheduler.backing_off_until(run)
+    found: list[Delay] = []
+    for stage in live.stages:
+        counts = live.tasks.counts[stage.number]
+        if counts[TaskState.WAITING]:
+            found.append(Delay(stage.number, Wait.UPSTREAM, counts[TaskState.WAITING]))
+        if stage.parked:
+            found.append(Delay(stage.number, Wait.RETRY_BUDGET, len(stage.parked), stage.stage.dataset))
+        backing_off = counts[TaskState.BACKING_OFF] - len(stage.parked)
+        if backing_off:
+            found.append(Delay(stage.number, Wait.BACKING_OFF, backing_off, "", due_ms.get(stage.number)))
+        if counts[TaskState.READY]:
+            wait, what, until_ms = _held_back(scheduler, live, stage)
+            found.append(Delay(stage.number, wait, counts[TaskState.READY], what, until_ms))
+    return found
+
+
+def _held_back(scheduler: Scheduler, live: LiveRun, stage: StageQueue) -> tuple[Wait, str, int | None]:
+    """Return why the ready tasks of a stage do not start."""
+    if live.closing is not None:
+        return Wait.DRAINING, "", None
+    if live.is_paused:
+        return Wait.PAUSED, "", None
+    obstacle = stage.obstacle()
+    if isinstance(obstacle, Breaker):
+        return Wait.BREAKER, obstacle.name, obstacle.until_ms or None
+    if obstacle is not None:
+        return obstacle.wait, obstacle.name, None
+    if not live.may_start():
+        return Wait.RUN, "", None
+    lane = scheduler.lanes[stage.stage.lane]
+    queue = lane.by_name[live.service_class]
+    # A class that has every slot waits for slots, not for its ceiling.
+    if queue.used >= queue.allowed and queue.allowed < lane.slots * lane.depth:
+        window, until_ms = scheduler.window_of(live.service_class)
+        if window < queue.service_class.ceiling:
+            return Wait.WINDOW, live.service_class, until_ms
+        return Wait.CEILING, live.service_class, None
+    if scheduler.total is not None and scheduler.used >= scheduler.total:
+        return Wait.TOTAL, "", None
+    if not lane.leaves_reserved(queue):
+        return Wait.RESERVED, "", None
+    return Wait.SLOTS, "", None

@@ -1,0 +1,171 @@
+"""From what executors report to what is recorded and published, and to the events that the scheduler gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from headgate.core.events import (
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptReturned,
+    AttemptSucceeded,
+)
+from headgate.drivers.renewal import renewing
+from headgate.errors import ConflictError, InternalError
+from headgate.model.run import AttemptState, ErrorClass, Failure
+from headgate.model.version import File
+from headgate.store.store import OVERTAKEN, Candidate, Published
+from headgate.worker.messages import Cancelled, Failed, Lost, Returned, Staged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from headgate.core.effects import Effect
+    from headgate.core.events import Event
+    from headgate.drivers.active import ActiveRun
+    from headgate.drivers.dispatch import InFlight
+    from headgate.store.store import Transaction
+    from headgate.worker.messages import Outcome
+
+_WORKER_DIED = "Look for what kills workers: memory, a crash in a library."
+
+
+class Recorder:
+    """Publishes and records what attempts came to.
+
+    Args:
+        runs: The runs in hand, by id.
+        in_flight: Attempts that were ordered and have not come back, by number.
+        data_root: The data folder.
+        author: Who publishes, for the journal.
+        handle: Gives an event to the scheduler.
+    """
+
+    def __init__(
+        self,
+        runs: Mapping[str, ActiveRun],
+        in_flight: dict[int, InFlight],
+        data_root: Path,
+        *,
+        author: str,
+        handle: Callable[[Event], list[Effect]],
+    ) -> None:
+        self._runs = runs
+        self._in_flight = in_flight
+        self._data_root = data_root
+        self._author = author
+        self._handle = handle
+        self._fenced: list[InFlight] = []
+        self.published: dict[tuple[str, str], int] = {}
+        """Versions that were published here, by dataset and key."""
+
+    def absorb(self, tx: Transaction, outcomes: Sequence[Outcome], now_ms: int) -> list[Effect]:
+        """Publish and record outcomes; return what the scheduler makes of them."""
+        staged: list[tuple[InFlight, Staged]] = []
+        ended: list[tuple[int, AttemptState, Failure | None]] = []
+        effects: list[Effect] = []
+        for outcome in outcomes:
+            match outcome:
+                case Staged(attempt=attempt):
+                    staged.append((self._take(attempt), outcome))
+                case Failed(attempt=attempt):
+                    failure = Failure(ErrorClass(outcome.error_class), outcome.message, outcome.hint, outcome.traceback)
+                    ended.append(self._fail(attempt, failure, effects))
+                case Lost(attempt=attempt, why=why):
+                    ended.append(self._fail(attempt, Failure(ErrorClass.LOST, why, _WORKER_DIED), effects))
+                case Returned(attempts=attempts):
+                    for attempt in attempts:
+                        flight = self._take(attempt)
+                        ended.append((attempt, AttemptState.RETURNED, None))
+                        effects += self._handle(AttemptReturned(flight.attempt.run, flight.start.task))
+                case Cancelled(attempt=attempt):
+                    flight = self._take(attempt)
+                    ended.append((attempt, AttemptState.CANCELLED, None))
+                    effects += self._handle(AttemptCancelled(flight.attempt.run, flight.start.task))
+                case _:
+                    assert_never(outcome)
+        if ended:
+            tx.end_attempts(ended, now_ms=now_ms)
+        if staged:
+            effects += self._publish(tx, staged, now_ms)
+        return effects
+
+    def check_lead(self) -> None:
+        """Raise if an attempt had been fenced when it was to be published. Call it after the commit.
+
+        Raises:
+            ConflictError: One had.
+        """
+        if self._fenced:
+            attempt = self._fenced[0].attempt
+            raise ConflictError(
+                f"attempt {attempt.id} was fenced: another coordinator has taken over this run",
+                hint=f"Look at headgate status {attempt.run}.",
+            )
+
+    def _take(self, attempt: int) -> InFlight:
+        flight = self._in_flight.pop(attempt, None)
+        if flight is None:
+            raise InternalError(f"the executor reports attempt {attempt}, which is not in flight")
+        return flight
+
+    def _fail(self, attempt: int, failure: Failure, effects: list[Effect]) -> tuple[int, AttemptState, Failure | None]:
+        flight = self._take(attempt)
+        run, task = self._runs[flight.attempt.run], flight.start.task
+        effects += self._handle(AttemptFailed(flight.attempt.run, task, failure.error_class))
+        run.remember(flight, failure)
+        if failure.error_class is ErrorClass.LOST:
+            return attempt, AttemptState.LOST, failure
+        return attempt, AttemptState.FAILED if run.has_given_up(task) else AttemptState.RETRIED, failure
+
+    def _publish(self, tx: Transaction, staged: Sequence[tuple[InFlight, Staged]], now_ms: int) -> list[Effect]:
+        candidates = [self._candidate(flight, result) for flight, result in staged]
+        candidates = renewing(tx, candidates, {f.attempt.id for f, _ in staged if f.attempt.expects}, self._data_root)
+        verdicts = tx.publish(candidates, author=self._author, now_ms=now_ms)
+        effects: list[Effect] = []
+        for verdict, (flight, _) in zip(verdicts, staged, strict=True):
+            attempt, task = flight.attempt, flight.start.task
+            run = self._runs[attempt.run]
+            match verdict:
+                case Published.NEW:
+                    run.failures.pop(task, None)
+                    if len(self._runs) > 1:
+                        self.published[attempt.dataset, attempt.key] = attempt.id
+                    effects += self._handle(AttemptSucceeded(attempt.run, task, changed=True))
+                case Published.UNCHANGED:
+                    run.failures.pop(task, None)
+                    run.unchanged[attempt.dataset] += 1
+                    effects += self._handle(AttemptSucceeded(attempt.run, task, changed=False))
+                case Published.SUPERSEDED:
+                    run.remember(flight, OVERTAKEN)
+                    effects += self._handle(AttemptFailed(attempt.run, task, ErrorClass.PERMANENT))
+                case Published.FENCED:
+                    self._fenced.append(flight)
+                case _:
+                    assert_never(verdict)
+        return effects
+
+    def _candidate(self, flight: InFlight, result: Staged) -> Candidate:
+        attempt = flight.attempt
+        for file in result.files:
+            if file.path != f"{self._data_root}/{attempt.path}":
+                raise InternalError(f"attempt {attempt.id} reports {file.path}, which is not what it was given")
+        return Candidate(
+            attempt=attempt.id,
+            run=attempt.run,
+            dataset=attempt.dataset,
+            key=attempt.key,
+            files=tuple(File(attempt.path, file.rows, file.bytes, file.hash) for file in result.files),
+            rows=result.rows,
+            bytes=result.bytes,
+            content=result.content,
+            schema=None if result.schema is None else tuple((name, kind) for name, kind in result.schema),
+            code=flight.dataset.code,
+            declared_version=flight.dataset.version,
+            inputs=flight.inputs,
+            inputs_digest=flight.inputs_digest,
+            watermark_ms=result.watermark_ms,
+            offsets=result.offsets,
+            started_ms=result.started_ms,
+        )

@@ -1,0 +1,190 @@
+"""What people ask of a live coordinator from another process: each request becomes an event, or is refused with why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headgate.core.events import (
+    BreakerReset,
+    BreakerTripped,
+    CancelRequested,
+    ContinueRequested,
+    PauseRequested,
+    PoolResized,
+    RetryRequested,
+    RunLimited,
+    RunPrioritized,
+    RunReordered,
+)
+from headgate.drivers.resume import RETRY
+from headgate.errors import ConflictError
+from headgate.model.policy import TaskOrder
+from headgate.planning.stages import priorities_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from headgate.core.effects import Effect
+    from headgate.core.events import Event
+    from headgate.core.scheduler import Scheduler
+    from headgate.drivers.active import ActiveRun
+    from headgate.store.store import Command, Transaction
+
+SUBMIT = "submit"
+"""The verb by which a run is handed over, with `retry` and `reason` as its arguments."""
+
+
+class Steering:
+    """Carries out the requests that were left for a coordinator.
+
+    Args:
+        scheduler: Its scheduler.
+        runs: The runs in hand, by id.
+        handle: Gives an event to the scheduler.
+        next_id: Returns the number that the next attempt gets.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        runs: Mapping[str, ActiveRun],
+        *,
+        handle: Callable[[Event], list[Effect]],
+        next_id: Callable[[], int],
+    ) -> None:
+        self._scheduler = scheduler
+        self._runs = runs
+        self._handle = handle
+        self._next_id = next_id
+        self._now_ms = 0
+        self._verbs: dict[str, Callable[[Transaction, Command], list[Effect]]] = {
+            "cancel": self._cancel,
+            "pause": self._pause,
+            "continue": self._continue,
+            "retry": self._retry,
+            "set": self._set,
+            "set pool": self._set_pool,
+            "breaker": self._breaker,
+        }
+
+    def obey(self, tx: Transaction, now_ms: int) -> tuple[list[Effect], list[Command]]:
+        """Carry out what waits. Everything is journaled with its author and reason, also what is refused.
+
+        Returns:
+            What follows, and the requests to take up a run, which are answered already.
+        """
+        self._now_ms = now_ms
+        effects: list[Effect] = []
+        submitted: list[Command] = []
+        answers: list[tuple[int, str]] = []
+        for command in tx.pending_commands():
+            if command.verb == SUBMIT:
+                submitted.append(command)
+                answers.append((command.id, ""))
+                continue
+            if self._is_under_way(command):
+                continue
+            answer = ""
+            try:
+                effects += self._verb(command.verb)(tx, command)
+            except ConflictError as refused:
+                answer = refused.message
+            tx.journal(
+                f"{command.verb} {'refused' if answer else 'accepted'}",
+                author=command.author,
+                run=command.run,
+                reason=command.reason,
+                body={**command.arguments, **({"refused": answer} if answer else {})},
+                now_ms=now_ms,
+            )
+            # A cancel stays on record until the run is cancelled, in case this process dies.
+            if command.verb != "cancel" or answer:
+                answers.append((command.id, answer))
+        if answers:
+            tx.settle_commands(answers)
+        return effects, submitted
+
+    def _is_under_way(self, command: Command) -> bool:
+        run = self._runs.get(command.run)
+        return command.verb == "cancel" and run is not None and run.cancel is not None
+
+    def _verb(self, verb: str) -> Callable[[Transaction, Command], list[Effect]]:
+        if verb not in self._verbs:
+            raise ConflictError(f"this coordinator does not know {verb!r}: it runs another version of Headgate")
+        return self._verbs[verb]
+
+    def _run(self, command: Command) -> ActiveRun:
+        run = self._runs.get(command.run)
+        if run is None or run.ended is not None:
+            raise ConflictError(f"run {command.run} is not in the hands of this coordinator")
+        return run
+
+    def _cancel(self, _tx: Transaction, command: Command) -> list[Effect]:
+        run = self._run(command)
+        run.cancel = command
+        return self._handle(CancelRequested(command.run))
+
+    def _pause(self, tx: Transaction, command: Command) -> list[Effect]:
+        run = self._run(command)
+        if run.controls.is_paused:
+            raise ConflictError(f"run {command.run} is paused already")
+        run.change(is_paused=True)
+        tx.set_run_controls(command.run, run.controls.to_json())
+        return self._handle(PauseRequested(command.run))
+
+    def _continue(self, tx: Transaction, command: Command) -> list[Effect]:
+        run = self._run(command)
+        if not run.controls.is_paused:
+            raise ConflictError(f"run {command.run} is not paused")
+        run.change(is_paused=False)
+        tx.set_run_controls(command.run, run.controls.to_json())
+        return self._handle(ContinueRequested(command.run))
+
+    def _retry(self, tx: Transaction, command: Command) -> list[Effect]:
+        run = self._run(command)
+        if not run.failures:
+            raise ConflictError(f"nothing has failed in run {command.run}")
+        run.failures.clear()
+        body: dict[str, object] = {"first": self._next_id()}
+        tx.journal(RETRY, author=command.author, run=command.run, reason=command.reason, body=body, now_ms=self._now_ms)
+        return self._handle(RetryRequested(command.run))
+
+    def _set(self, tx: Transaction, command: Command) -> list[Effect]:
+        run, wanted = self._run(command), command.arguments
+        effects: list[Effect] = []
+        if "concurrency" in wanted:
+            concurrency = _whole(wanted["concurrency"])
+            run.change(concurrency=concurrency)
+            effects += self._handle(RunLimited(command.run, concurrency or run.policy_concurrency))
+        if "priority" in wanted:
+            priority = _whole(wanted["priority"])
+            run.change(priority=priority)
+            effects += self._handle(RunPrioritized(command.run, priority))
+        if "order" in wanted:
+            order = TaskOrder(str(wanted["order"]))
+            run.change(order=order)
+            priorities = priorities_of(run.plan, run.snapshot, run.tasks.stages, order)
+            effects += self._handle(RunReordered(command.run, priorities))
+        tx.set_run_controls(command.run, run.controls.to_json())
+        return effects
+
+    def _set_pool(self, _tx: Transaction, command: Command) -> list[Effect]:
+        pool, slots = str(command.arguments["pool"]), _whole(command.arguments["slots"])
+        if pool not in self._scheduler.pools:
+            known = ", ".join(sorted(self._scheduler.pools)) or "none"
+            raise ConflictError(f"there is no pool {pool}; there are: {known}")
+        return self._handle(PoolResized(pool, slots))
+
+    def _breaker(self, _tx: Transaction, command: Command) -> list[Effect]:
+        name = str(command.arguments["breaker"])
+        if name not in self._scheduler.breakers:
+            known = ", ".join(sorted(self._scheduler.breakers)) or "none"
+            raise ConflictError(f"there is no breaker {name}; there are: {known}")
+        is_trip = command.arguments["action"] == "trip"
+        return self._handle(BreakerTripped(name) if is_trip else BreakerReset(name))
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise ConflictError(f"{value!r} is no whole number")
+    return value

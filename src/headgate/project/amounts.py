@@ -1,0 +1,99 @@
+"""Lengths of time, shares, days and times of day, as people write them in headgate.toml and in declarations."""
+
+from __future__ import annotations
+
+import re
+
+_LENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smh])")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_CLOCK = re.compile(r"([0-9]{2}):([0-9]{2})")
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_RANGE = re.compile(r"([1-9][0-9]?)(?:-([1-9][0-9]?))?")
+
+
+def length_ms(value: object) -> int | None:
+    """Return a length of time in milliseconds, or None if it is none.
+
+    Args:
+        value: Seconds, or text such as ``"90s"``, ``"10m"``, ``"1.5h"``: at least a millisecond.
+    """
+    seconds: float = 0
+    if isinstance(value, str):
+        if match := _LENGTH.fullmatch(value):
+            seconds = float(match[1]) * _SECONDS[match[2]]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    return round(seconds * 1000) if 0.001 <= seconds <= 1e9 else None
+
+
+def share(value: object) -> float | None:
+    """Return a share as a number from 0 to 1, or None if it is none.
+
+    Args:
+        value: A number from 0 to 1, or text from ``"0%"`` to ``"100%"``.
+    """
+    number: float = -1
+    if isinstance(value, str):
+        if match := _PERCENT.fullmatch(value):
+            number = float(match[1]) / 100
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number = value
+    return float(number) if 0 <= number <= 1 else None
+
+
+def length_text(ms: int) -> str:
+    """Return a length of time as it can be written, in the largest unit that keeps it whole."""
+    for unit, unit_ms in (("h", 3_600_000), ("m", 60_000)):
+        if ms % unit_ms == 0:
+            return f"{ms // unit_ms}{unit}"
+    return f"{ms / 1000:g}s"
+
+
+def minute_of_day(value: object) -> int | None:
+    """Return a time of day such as ``"08:30"``, up to ``"24:00"``, as minutes after midnight, or None."""
+    match = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[2]) > 59:
+        return None
+    minute = int(match[1]) * 60 + int(match[2])
+    return minute if minute <= 1440 else None
+
+
+def weekdays(value: object) -> frozenset[int] | None:
+    """Return days of the week, 0 for Monday, or None if the value names none.
+
+    Args:
+        value: Text such as ``"mon-fri"`` or ``"sat, sun"``, or a list of such texts; ``"fri-mon"`` goes over the end.
+    """
+    found: set[int] = set()
+    for part in _parts(value):
+        ends = part.strip().split("-") if isinstance(part, str) else [""]
+        if len(ends) > 2 or not all(end in _WEEKDAYS for end in ends):
+            return None
+        first, last = _WEEKDAYS.index(ends[0]), _WEEKDAYS.index(ends[-1])
+        found.update((first + step) % 7 for step in range((last - first) % 7 + 1))
+    return frozenset(found) or None
+
+
+def month_days(value: object) -> frozenset[int] | None:
+    """Return days of the month, -1 for the last, or None if the value names none.
+
+    Args:
+        value: A number from 1 to 31, text such as ``"last"``, ``"1-5"`` or ``"1, 15"``, or a list of those.
+    """
+    found: set[int] = set()
+    for part in _parts(value):
+        text = str(part).strip()
+        match = _RANGE.fullmatch(text)
+        if text == "last":
+            found.add(-1)
+        elif match is None or not 1 <= int(match[1]) <= int(match[2] or match[1]) <= 31:
+            return None
+        else:
+            found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return frozenset(found) or None
+
+
+def _parts(value: object) -> list[object]:
+    parts = value if isinstance(value, list) else [value]
+    return [piece for part in parts for piece in (part.split(",") if isinstance(part, str) else [part])]

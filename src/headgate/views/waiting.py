@@ -1,0 +1,128 @@
+"""Why tasks wait, and what would lift it. Light: `headgate status --why` answers from here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from headgate.model.reason import Wait
+
+if TYPE_CHECKING:
+    from headgate.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What keeps tasks from running.
+
+    Args:
+        reason: Name of the `Wait`, in lower case.
+        text: The reason in words.
+        what: The pool, breaker, dataset or class that holds them back; empty where the reason says all.
+        until: What would lift it, in words.
+        until_ms: When that happens by itself, if that is known.
+        next: Words of the `headgate` command that would lift it; empty if there is none.
+    """
+
+    reason: str
+    text: str
+    what: str
+    until: str
+    until_ms: int | None
+    next: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTasks:
+    """Tasks of a dataset that wait for one reason."""
+
+    dataset: str
+    tasks: int
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the coordinator last said of a run.
+
+    Args:
+        at_ms: Since when that has been so.
+        held: Its tasks that could run some day and do not now.
+    """
+
+    at_ms: int
+    held: tuple[HeldTasks, ...]
+
+
+def said(store: Store, run: str) -> Said | None:
+    """Return what the coordinator last said of why the tasks of a run wait; None if nothing."""
+    found = store.live(run)
+    if found is None:
+        return None
+    body, at_ms = found
+    return Said(
+        at_ms,
+        tuple(
+            HeldTasks(dataset, tasks, hold(Wait[name], run, dataset, what, until_ms))
+            for dataset, name, tasks, what, until_ms in json.loads(body)
+        ),
+    )
+
+
+def hold(wait: Wait, run: str, dataset: str, what: str = "", until_ms: int | None = None) -> Hold:
+    """Return what keeps tasks of a dataset in a run from running, and what would lift it."""
+    return Hold(
+        wait.name.lower(),
+        wait.value,
+        what,
+        _until(wait, dataset, what, is_timed=until_ms is not None),
+        until_ms,
+        _next(wait, run, what),
+    )
+
+
+def _until(wait: Wait, dataset: str, what: str, *, is_timed: bool) -> str:
+    """Return what would lift a reason, as what follows the word until."""
+    match wait:
+        case Wait.NO_COORDINATOR:
+            return "a coordinator takes up the run"
+        case Wait.UPSTREAM:
+            return "everything upstream is built"
+        case Wait.BACKING_OFF:
+            return "the next attempt is due"
+        case Wait.RETRY_BUDGET:
+            return f"more attempts of {dataset} have succeeded"
+        case Wait.PAUSED | Wait.DRAINING:
+            return "somebody resumes the run"
+        case Wait.BREAKER:
+            return f"{what} lets a probe through" if is_timed else f"the probe of {what} succeeds"
+        case Wait.POOL:
+            return f"pool {what} has free slots"
+        case Wait.DATASET:
+            return f"an attempt of {dataset} ends"
+        case Wait.RUN:
+            return "an attempt of the run ends"
+        case Wait.WINDOW:
+            return f"the time window of class {what} changes" if is_timed else f"an attempt of class {what} ends"
+        case Wait.CEILING:
+            return f"an attempt of class {what} ends"
+        case Wait.TOTAL:
+            return "any attempt ends"
+        case Wait.RESERVED:
+            return "more slots are free than are reserved"
+        case Wait.SLOTS:
+            return "a worker is free"
+        case _:
+            assert_never(wait)
+
+
+def _next(wait: Wait, run: str, what: str) -> tuple[str, ...]:
+    """Return the command that lifts a reason, if there is one for just that."""
+    match wait:
+        case Wait.NO_COORDINATOR | Wait.PAUSED:
+            return ("resume", run)
+        case Wait.BREAKER:
+            return ("breaker", "reset", what)
+        case _:
+            return ()

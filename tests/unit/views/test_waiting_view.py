@@ -1,0 +1,201 @@
+"""Why tasks wait, told from what the coordinator last said and from their attempts."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headgate.drivers.live import new_run
+from headgate.drivers.naming import named_run
+from headgate.model.plan import Request
+from headgate.model.reason import Wait
+from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, RunState
+from headgate.planning.planner import make_plan
+from headgate.store.store import BreakerRow
+from headgate.views.explain import explain
+from headgate.views.status import RunStatus, run_status
+from headgate.views.waiting import hold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from view_scene import Shop
+
+    from headgate.store.store import Store
+    from headgate.views.task import Task
+
+BUSY = Failure(ErrorClass.TRANSIENT, "they are busy", "Nothing: it is tried again.")
+
+
+class Scene:
+    """A run of the whole shop that somebody seems to run."""
+
+    def __init__(self, shop: Shop, store: Store) -> None:
+        self.shop, self.store = shop, store
+        plan = make_plan(shop.snapshot(store), Request())
+        run = new_run(plan, RunState.RUNNING, reason="a test", author="ada", service_class="backfill")
+        self.run = run.id
+        with store.transaction() as tx:
+            tx.add_run(run)
+
+    def attempt(self, dataset: str, key: str, *states: AttemptState) -> None:
+        """Record attempts of a task, the last of which may still run."""
+        with self.store.transaction() as tx:
+            for number, state in enumerate(states, 1):
+                attempt = self.store.next_id()
+                tx.start_attempts([Attempt(attempt, self.run, dataset, key, number, AttemptState.RUNNING, "", None, 1)])
+                if state is not AttemptState.RUNNING:
+                    failure = BUSY if state in {AttemptState.RETRIED, AttemptState.FAILED} else None
+                    tx.end_attempts([(attempt, state, failure)], now_ms=2)
+
+    def say(self, *delays: tuple[str, Wait, int, str, int | None]) -> None:
+        body = json.dumps(
+            [[dataset, wait.name, tasks, what, until_ms] for dataset, wait, tasks, what, until_ms in delays]
+        )
+        with self.store.transaction() as tx:
+            tx.put_live(self.run, body, 5_000)
+
+    def end(self, state: RunState) -> None:
+        with self.store.transaction() as tx:
+            tx.set_run_state(self.run, state, author="ada", reason="", now_ms=9)
+
+    def task(self, dataset: str, key: str) -> Task:
+        found = explain(self.shop.project(), self.store, self.shop.snapshot(self.store), dataset, key).task
+        assert found is not None
+        return found
+
+    def reason(self, dataset: str, key: str) -> Any:
+        found = self.task(dataset, key).hold
+        return found and (found.reason, found.what, found.until_ms)
+
+    def status(self) -> RunStatus:
+        return run_status(self.store, named_run(self.store, self.run), why=True)
+
+
+@contextmanager
+def opened(shop: Shop) -> Iterator[Scene]:
+    store = shop.store(create=True)
+    try:
+        with store.lead():
+            yield Scene(shop, store)
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def scene(shop: Shop) -> Iterator[Scene]:
+    with opened(shop) as made:
+        yield made
+
+
+def test_what_the_coordinator_says_is_counted_by_dataset_and_reason(scene: Scene) -> None:
+    why = scene.status().why
+    assert why is not None
+    assert (why.at_ms, why.held) == (None, ())
+    scene.say(("sales", Wait.BREAKER, 4, "dataset:sales", 70_000), ("trend", Wait.UPSTREAM, 5, "", None))
+    why = scene.status().why
+    assert why is not None
+    assert why.at_ms == 5_000
+    breaker, upstream = why.held
+    assert (breaker.dataset, breaker.tasks, breaker.hold.until, breaker.hold.until_ms) == (
+        "sales",
+        4,
+        "dataset:sales lets a probe through",
+        70_000,
+    )
+    assert breaker.hold.next == ("breaker", "reset", "dataset:sales")
+    assert (upstream.dataset, upstream.tasks, upstream.hold.reason, upstream.hold.next) == ("trend", 5, "upstream", ())
+
+
+def test_a_task_has_the_reason_that_holds_for_it(scene: Scene) -> None:
+    scene.attempt("sales", "2024-01-01", AttemptState.RUNNING)
+    scene.attempt("sales", "2024-01-02", AttemptState.RETRIED)
+    scene.attempt("sales", "2024-01-03", AttemptState.RETRIED, AttemptState.YIELDED)
+    scene.attempt("sales", "2024-01-04", AttemptState.YIELDED)
+    assert scene.reason("sales", "2024-01-02") == ("backing_off", "", None)
+    assert scene.reason("sales", "2024-01-05") == ("slots", "", None)
+    scene.say(
+        ("sales", Wait.BACKING_OFF, 1, "", 70_000),
+        ("sales", Wait.POOL, 2, "warehouse", None),
+        ("trend", Wait.UPSTREAM, 5, "", None),
+    )
+    assert scene.task("sales", "2024-01-01").state == "running"
+    assert scene.reason("sales", "2024-01-01") is None
+    assert scene.reason("sales", "2024-01-02") == ("backing_off", "", 70_000)
+    assert scene.reason("sales", "2024-01-05") == ("pool", "warehouse", None)
+    assert scene.reason("trend", "2024-01-02") == ("upstream", "", None)
+    yielded = scene.task("sales", "2024-01-04")
+    assert (yielded.state, yielded.wait, yielded.attempts) == ("waiting", "a pool is full", 0)
+    scene.say(("sales", Wait.RETRY_BUDGET, 1, "sales", None), ("sales", Wait.POOL, 2, "warehouse", None))
+    assert scene.reason("sales", "2024-01-02") == ("retry_budget", "sales", None)
+    scene.say(("sales", Wait.WINDOW, 3, "backfill", 90_000))
+    assert scene.reason("sales", "2024-01-02") == ("window", "backfill", 90_000)
+
+
+def test_a_failure_that_is_tried_again_is_shown_with_its_remedy_and_is_no_failed_task(scene: Scene) -> None:
+    scene.attempt("sales", "2024-01-02", AttemptState.RETRIED)
+    task = scene.task("sales", "2024-01-02")
+    assert (task.state, task.attempts) == ("waiting", 1)
+    assert task.failure is not None
+    assert (task.failure.message, task.failure.hint) == (BUSY.message, BUSY.hint)
+    status = scene.status()
+    assert (status.failures, status.datasets[0].failed, status.datasets[0].rest) == ((), 0, 5)
+    scene.end(RunState.FAILED)
+    assert scene.task("sales", "2024-01-02").state == "failed"
+    assert [failure.key for failure in scene.status().failures] == ["2024-01-02"]
+
+
+def test_nothing_waits_in_a_run_that_has_ended(scene: Scene) -> None:
+    scene.say(("sales", Wait.POOL, 2, "warehouse", None))
+    scene.end(RunState.CANCELLED)
+    status = scene.status()
+    assert status.why is not None
+    assert status.why.held == ()
+    assert (scene.task("sales", "2024-01-02").state, scene.reason("sales", "2024-01-02")) == ("not built", None)
+
+
+def test_what_nobody_runs_waits_for_a_coordinator_whatever_was_said_before(shop: Shop) -> None:
+    with opened(shop) as scene:
+        scene.say(("sales", Wait.POOL, 2, "warehouse", None))
+        run = scene.run
+    store = shop.store()
+    try:
+        status = run_status(store, named_run(store, run), why=True)
+    finally:
+        store.close()
+    assert status.run.state is RunState.INTERRUPTED
+    assert status.why is not None
+    assert {held.dataset: (held.tasks, held.hold.reason) for held in status.why.held} == {
+        "sales": (5, "no_coordinator"),
+        "trend": (5, "no_coordinator"),
+        "total": (1, "no_coordinator"),
+        "told": (1, "no_coordinator"),
+    }
+    assert status.why.held[0].hold.next == ("resume", run)
+
+
+def test_only_breakers_that_hold_something_back_are_shown(scene: Scene) -> None:
+    with scene.store.transaction() as tx:
+        tx.save_breakers(
+            [
+                BreakerRow("dataset:sales", "open", 5, 600_000, 70_000),
+                BreakerRow("dataset:trend", "closed", 2, 600_000, 0),
+                BreakerRow("pool:api", "half open", 3, 600_000, 0),
+            ]
+        )
+    assert [(line.name, line.until_ms) for line in scene.status().breakers] == [
+        ("dataset:sales", 70_000),
+        ("pool:api", None),
+    ]
+
+
+@pytest.mark.parametrize("wait", Wait)
+@pytest.mark.parametrize("until_ms", [None, 70_000])
+def test_every_reason_says_what_would_lift_it(wait: Wait, until_ms: int | None) -> None:
+    found = hold(wait, "run", "sales", "thing", until_ms)
+    assert (found.text, found.reason, found.until_ms) == (str(wait), wait.name.lower(), until_ms)
+    assert found.until
+    assert not found.until.endswith(".")
