@@ -7,19 +7,23 @@ UV ?= uv
 FLIGHTS ?= examples/flights
 # How often `make crash` kills.
 ROUNDS ?= 50
+# How many seeds `make simulate` plays, and from which on.
+N ?= 10000
+FIRST ?= 0
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUERY := $(BIN)/headgate -C $(FLIGHTS) query
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check crash format bench lock clean
+.PHONY: help install demo test check crash simulate format bench lock clean
 
 help:
 	@echo "make demo    install, land a year of flights, backfill it, look at the result"
 	@echo "make test    install and run every test"
 	@echo "make check   format, lint, types, import rules, fast tests"
 	@echo "make crash   kill real processes at random, ROUNDS times (50); CI does 3"
+	@echo "make simulate  attack the scheduler with N seeds (10000); CI plays 2000"
 	@echo "make format  format and fix what can be fixed"
 	@echo "make bench   run every benchmark"
 	@echo "make lock    choose the versions of all dependencies again (needs uv)"
@@ -61,6 +65,9 @@ check: $(INSTALLED)
 
 crash: $(INSTALLED)
 	@HEADGATE_KILL_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n auto tests/crash
+
+simulate: $(INSTALLED)
+	@$(BIN)/python -m headgate.drivers.faulty --sweep $(FIRST) $(N)
 
 format: $(INSTALLED)
 	@$(BIN)/ruff check --fix .

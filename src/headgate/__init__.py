@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headgate.model.partitioning import static as static
     from headgate.model.partitioning import weekly as weekly
     from headgate.model.policy import FailureMode as FailureMode
+    from headgate.project.batch import Batch as Batch
     from headgate.project.context import Context as Context
     from headgate.project.declare import dataset as dataset
     from headgate.project.declare import failure as failure
@@ -49,6 +50,7 @@ _MODULES = {
     "static": "headgate.model.partitioning",
     "weekly": "headgate.model.partitioning",
     "FailureMode": "headgate.model.policy",
+    "Batch": "headgate.project.batch",
     "Context": "headgate.project.context",
     "all_partitions": "headgate.project.mappings",
     "custom": "headgate.project.mappings",
@@ -64,6 +66,7 @@ _MODULES = {
 }
 
 __all__ = [
+    "Batch",
     "ConflictError",
     "Context",
     "FailureMode",

@@ -15,11 +15,13 @@ POINTS = (
     "worker.mid_write",
     "worker.after_write",
     "worker.after_audit",
+    "worker.after_part",
     "coordinator.before_intents",
     "coordinator.inside_intents",
     "coordinator.after_intents",
     "coordinator.before_publish",
     "coordinator.inside_publish",
+    "coordinator.after_batch",
     "coordinator.after_publish",
     "coordinator.before_finish",
 )

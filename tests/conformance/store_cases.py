@@ -58,7 +58,7 @@ def a_candidate(attempt: Attempt, **changes: object) -> Candidate:
         offsets=None,
         started_ms=attempt.started_ms,
     )
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 def seen(key: str, content: str, *, dataset: str = "landing", path: str | None = None) -> Observation:

@@ -21,14 +21,14 @@ from headgate.errors import UnavailableError
 from headgate.executors.inline import InlineExecutor
 from headgate.executors.local import LocalExecutor
 from headgate.model.run import ErrorClass
-from headgate.worker.messages import Cancelled, Failed, Lost, Order, Returned, Staged
+from headgate.worker.messages import Cancelled, Failed, Lost, Order, Progressed, Returned, Staged, Yielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from headgate.executors.executor import Executor
-    from headgate.worker.messages import Outcome
+    from headgate.worker.messages import Outcome, Report
 
 LIMIT_S = 60.0
 MODULE = "executor_conformance_tasks"
@@ -44,6 +44,16 @@ async def anoop(): return None
 
 def fail(): raise ValueError("no such bird")
 async def afail(): raise ValueError("no such bird")
+def batches(ctx):
+    import pyarrow as pa
+    import headgate
+    mark(ctx)
+    n = ctx.resume_from or 0
+    while n < 3 or ctx.parameters.get("forever"):
+        yield headgate.Batch(pa.table({"n": [n]}), offset=n + 1)
+        n += 1
+        time.sleep(0.01)
+
 def exit_quietly(): os._exit(3)
 def abort(): os.abort()
 def kill_itself(): os.kill(os.getpid(), signal.SIGKILL)
@@ -221,6 +231,9 @@ def collect(executor: Executor, count: int, until: Callable[[], bool] = lambda: 
     while len(found) < count or not until():
         assert time.monotonic() < deadline, f"{len(found)} of {count} reported; attached: {executor.attached()}"
         for outcome in executor.poll(0.02 if len(found) >= count else 1.0):
+            if isinstance(outcome, Progressed):
+                assert outcome.attempt not in found, f"{outcome} after {found[outcome.attempt]}"
+                continue
             for attempt in outcome.attempts if isinstance(outcome, Returned) else [outcome.attempt]:
                 assert attempt not in found, f"{outcome} after {found[attempt]}"
                 found[attempt] = outcome
@@ -295,6 +308,56 @@ def test_a_class_is_spread_among_so_many_workers_at_most(local: Callable[..., Lo
     # The second may have been given back, if it waited behind the first for long.
     found |= collect(executor, 3 - len(found))
     assert isinstance(found[narrow[0].attempt], Staged)
+
+
+def batched(order: Order) -> Order:
+    return structs.replace(order, batches_ms=0)
+
+
+def test_progress_comes_in_order_before_the_outcome(executor: Executor, order: Orders) -> None:
+    (order.directory / "stage").mkdir()
+    wanted = batched(order("batches"))
+    executor.submit(wanted)
+    heard: list[Report] = []
+    while not heard or isinstance(heard[-1], Progressed):
+        heard += executor.poll(1.0)
+        assert wanted.attempt in executor.attached() or isinstance(heard[-1], Staged)
+    assert [one.offset for one in heard if isinstance(one, Progressed)] == [1, 2, 3]
+    (outcome,) = heard[3:]
+    assert isinstance(outcome, Staged)
+    assert [file.path for file in outcome.files] == [one.part.path for one in heard if isinstance(one, Progressed)]
+
+
+def test_asking_who_has_no_checkpoints_or_is_not_there_does_nothing(executor: Executor, order: Orders) -> None:
+    wanted = order("noop")
+    executor.ask_to_yield(wanted.attempt)
+    executor.submit(wanted)
+    found = collect(executor, 1)
+    executor.ask_to_yield(wanted.attempt)
+    assert kinds(found, [wanted]) == {Staged}
+    assert collect(executor, 0) == {}
+
+
+def test_a_running_attempt_yields_at_its_next_checkpoint_and_its_worker_goes_on(
+    local: Callable[..., LocalExecutor], order: Orders
+) -> None:
+    (order.directory / "stage").mkdir()
+    executor = local(processes=1)
+    running, queued = batched(order("batches", forever=1)), batched(order("batches"))
+    start(executor, order, running)
+    executor.submit(queued)
+    for _ in range(2):
+        executor.ask_to_yield(queued.attempt)
+        executor.ask_to_yield(running.attempt)
+    found = collect(executor, 2)
+    assert kinds(found, [running]) == {Yielded}
+    # What has not started is given back.
+    assert kinds(found, [queued]) == {Returned}
+    assert executor.attached() == set()
+    assert executor.capacity().process.free > 0
+    after = order("noop")
+    executor.submit(after)
+    assert kinds(collect(executor, 1), [after]) == {Staged}
 
 
 @pytest.mark.parametrize("name", ["fail", "afail"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.tables import checksum
-from headgate.tables.checksum import ContentChecksum
+from headgate.tables.checksum import ContentChecksum, combined
 
 few = settings(max_examples=30, deadline=None)
 
@@ -92,6 +93,19 @@ def test_batches_and_slices_do_not_matter(table, cut):
     pieces = pa.concat_tables([table.slice(0, cut), table.slice(cut)])
     assert text(pieces) == text(table)
     assert text(table.slice(cut)) == text(pa.Table.from_pylist(table.slice(cut).to_pylist(), table.schema))
+
+
+@few
+@given(tables(), st.lists(st.integers(0, 12), max_size=4))
+def test_checksums_of_parts_make_that_of_the_whole(table, cuts):
+    bounds = [0, *sorted(min(cut, table.num_rows) for cut in cuts), table.num_rows]
+    parts = [text(table.slice(first, last - first)) for first, last in pairwise(bounds)]
+    assert combined(parts) == combined([combined(parts[:1]), *parts[1:]]) == text(table)
+
+
+def test_only_checksums_of_one_algorithm_are_combined():
+    with pytest.raises(ValueError, match="xor@1:2:00 is no hgsum@1"):
+        combined(["xor@1:2:00"])
 
 
 @few

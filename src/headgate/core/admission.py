@@ -40,6 +40,7 @@ class LaneQueue:
         # In the order in which they are served.
         ordered = sorted(classes, key=lambda one: (-one.priority, one.name))
         self.classes = [ClassQueue(service_class, n) for n, service_class in enumerate(ordered)]
+        self._floored = [(queue, queue.service_class.floor) for queue in self.classes if queue.service_class.floor > 0]
         self.by_name = {queue.service_class.name: queue for queue in self.classes}
         self.owners: dict[tuple[str, str], OwnerQueue] = {}
         self._served: dict[int, float] = {}
@@ -126,9 +127,8 @@ class LaneQueue:
         queue.charged += cost_ms / queue.service_class.weight
         queue.waits_since_ms = None
         self.free -= 1
-        for other in self.classes:
-            floor = other.service_class.floor
-            if floor > 0 and other.owners and other.used < other.allowed:
+        for other, floor in self._floored:
+            if other.owners and other.used < other.allowed:
                 other.credit = min(other.credit + floor * cost_ms, MOST_CREDIT_MS)
         queue.used += 1  # Not before: a floor is a share of its own starts too, also of the one that fills its ceiling.
         # What it is owed is paid, and owes in turn if that was more; what it gets anyway makes no debts.

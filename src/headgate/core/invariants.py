@@ -141,13 +141,20 @@ def _idle(scheduler: Scheduler) -> Iterator[str]:
     for lane in scheduler.lanes.values():
         if lane.free <= 0 or (scheduler.total is not None and scheduler.used >= scheduler.total):
             continue
-        for live in scheduler.runs.values():
-            for stage in live.stages:
-                if stage.stage.lane is lane.lane and stage.ready and _may_start(lane, live, stage):
-                    yield f"run {live.id}: stage {stage.number} has a ready task, and a slot is free for it"
+        waiting = [
+            (live, stage)
+            for live in scheduler.runs.values()
+            for stage in live.stages
+            if stage.stage.lane is lane.lane and stage.ready
+        ]
+        for live, stage in waiting:
+            # Whether a floor is due goes by the attempt that is next in the class, which may be of any of these.
+            cost_ms = max(other.typical_ms for one, other in waiting if one.service_class == live.service_class)
+            if _may_start(lane, live, stage, cost_ms):
+                yield f"run {live.id}: stage {stage.number} has a ready task, and a slot is free for it"
 
 
-def _may_start(lane: LaneQueue, live: LiveRun, stage: StageQueue) -> bool:
+def _may_start(lane: LaneQueue, live: LiveRun, stage: StageQueue, cost_ms: float) -> bool:
     queue = stage.line.owner.class_queue
     mine = queue.service_class
     if not live.may_start() or stage.obstacle() is not None or queue.used >= queue.allowed:
@@ -158,7 +165,7 @@ def _may_start(lane: LaneQueue, live: LiveRun, stage: StageQueue) -> bool:
         for other in lane.classes
         if other.service_class.priority > mine.priority
     )
-    is_owed = mine.floor > 0 and queue.credit >= min(stage.typical_ms, MOST_CREDIT_MS)
+    is_owed = mine.floor > 0 and queue.credit >= min(cost_ms, MOST_CREDIT_MS)
     return is_owed or not reserved or used < max(1, lane.slots - reserved) * lane.depth
 
 

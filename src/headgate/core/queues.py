@@ -266,3 +266,11 @@ class ClassQueue:
         self.served = owner.charged
         owner.charged += cost_ms / owner.weight
         heapreplace(self.owners, (owner.charged, owner.name, owner))
+
+
+def release(holder: Limit | Breaker) -> None:
+    """Put the stages that something held back into their queues again."""
+    held, holder.held = holder.held, []
+    for stage in held:
+        stage.held_by = None
+        stage.enlist()

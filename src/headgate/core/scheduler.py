@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, assert_never
 
 from headgate.core.admission import LaneQueue, ceilings_at
 from headgate.core.backoff import backoff_ms
-from headgate.core.breaker import BLAMED_ON_RESOURCE, Breaker
+from headgate.core.breakers import Breakers
 from headgate.core.effects import (
     Effect,
     FinishRun,
-    SaveBreaker,
     StartAttempt,
     Step,
     StopAttempt,
@@ -50,7 +49,7 @@ from headgate.core.events import (
 )
 from headgate.core.limit import Limit
 from headgate.core.live_run import LiveRun
-from headgate.core.queues import RunQueue, StageQueue
+from headgate.core.queues import RunQueue, StageQueue, release
 from headgate.core.states import HALTED
 from headgate.core.task_table import TaskTable, task_of
 from headgate.errors import InternalError
@@ -62,7 +61,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headgate.core.breaker import BreakerRecord
-    from headgate.core.breaker import Task as BreakerTask
     from headgate.model.policy import BreakerPolicy, Pool, ServiceClass
 
 LEARNED = 0.1
@@ -96,12 +94,10 @@ class Scheduler:
         self.lanes = {lane: LaneQueue(lane, self.classes) for lane in Lane}
         self.pools = {name: Limit(name, Wait.POOL, pool.slots) for name, pool in (pools or {}).items()}
         self.datasets: dict[str, Limit] = {}
-        self.breakers: dict[str, Breaker] = {}
         self.total = total
         self.used = 0
         self._owner_weights = dict(owner_weights or {})
         self._traced = traced
-        self._recorded = {record.name: record for record in breakers}
         self._submitted = 0
         self._now_ms = 0
         self.due: list[tuple[int, int, str, int]] = []
@@ -112,8 +108,10 @@ class Scheduler:
         self._ceilings_until_ms: int | None = 0
         self._impatient_at_ms: int | None = None
         self._can_yield = False
+        self._breakers = Breakers(breakers, lambda due_ms, name: self._at(due_ms, name, -1))
+        self.breakers = self._breakers.by_name
         for name, pool in (pools or {}).items():
-            self._breaker(f"pool:{name}", pool.breaker)
+            self._breakers.add(f"pool:{name}", pool.breaker)
 
     def handle(self, event: Event, now_ms: int) -> Step:
         """Take one event and return what follows from it.
@@ -125,7 +123,10 @@ class Scheduler:
         Raises:
             InternalError: The event cannot happen in the present state.
         """
-        now_ms = self._now_ms = max(now_ms, self._now_ms)
+        if now_ms > self._now_ms:
+            self._now_ms = now_ms
+        else:
+            now_ms = self._now_ms
         effects: list[Effect] = []
         if self.due and self.due[0][0] <= now_ms:
             self._elapse(now_ms, effects)
@@ -136,37 +137,41 @@ class Scheduler:
             case AttemptSucceeded(run, task, changed):
                 live, stage = self._ended(run, task)
                 live.tasks.finish(task, stage.number, TaskState.SUCCEEDED, changed=changed)
-                self._note_success(stage, (run, task), effects)
+                self._breakers.succeeded(stage.breakers, (run, task))
+                if stage.parked:
+                    _unpark(stage)
             case SlotsOffered(lane, free, slots, depth):
                 self.lanes[lane].offer(free, slots, depth, self._ceilings)
             case AttemptFailed(run, task, error_class):
                 live, stage = self._ended(run, task)
-                self._fail(live, stage, task, error_class, effects)
+                self._fail(live, stage, task, error_class)
             case AttemptReturned(run, task):
                 live, stage = self._ended(run, task, has_run=False)
                 live.tasks.tries[task] -= 1
                 stage.attempts -= 1
-                self._give_up(stage, (run, task))
+                self._breakers.gave_up(stage.breakers, (run, task))
                 self._again(live, stage, task)
             case AttemptYielded(run, task):
                 live, stage = self._ended(run, task)
                 live.tasks.tries[task] -= 1
-                self._note_success(stage, (run, task), effects)
+                self._breakers.succeeded(stage.breakers, (run, task))
                 self._again(live, stage, task)
             case AttemptCancelled(run, task):
                 live, stage = self._ended(run, task)
                 live.tasks.halt(task, stage.number, TaskState.CANCELLED)
-                self._give_up(stage, (run, task))
+                self._breakers.gave_up(stage.breakers, (run, task))
             case TimePassed():
                 pass
             case _:
                 live = self._obey(event, effects)
+        if self._breakers.changed:
+            effects += self._breakers.take_changes()
         if live is not None:
             self._settle(live, effects)
         self._start(effects)
         if self._can_yield:
             self._ask_to_yield(effects)
-        return Step(self._transitions(), effects, self._wake_at_ms())
+        return Step(self._transitions() if self._traced else [], effects, self._wake_at_ms())
 
     def _obey(self, event: Control, effects: list[Effect]) -> LiveRun | None:
         """Do what a person asks for; return the run that it is about."""
@@ -203,16 +208,11 @@ class Scheduler:
                 live.tasks.reorder(priorities)
             case PoolResized(pool, slots):
                 self.pools[pool].capacity = slots
-                _release(self.pools[pool])
+                release(self.pools[pool])
             case BreakerTripped(breaker):
-                tripped = self._known_breaker(breaker)
-                tripped.trip(self._now_ms)
-                self._opened(tripped, effects)
+                self._breakers.trip(breaker, self._now_ms)
             case BreakerReset(breaker):
-                closed = self._known_breaker(breaker)
-                closed.reset()
-                effects.append(SaveBreaker(closed.record()))
-                _release(closed)
+                self._breakers.reset(breaker)
             case _:
                 assert_never(event)
         return live
@@ -220,6 +220,10 @@ class Scheduler:
     def forget(self, run: str) -> None:
         """Drop a run that has finished, once its end is recorded."""
         del self.runs[run]
+
+    def add_breaker(self, name: str, policy: BreakerPolicy) -> None:
+        """Let the breaker of a dataset be known that no live run has; one that is known gets the policy."""
+        self._breakers.add(name, policy)
 
     def window_of(self, service_class: str) -> tuple[float, int | None]:
         """Return the ceiling that the time windows of a class set now, and until when."""
@@ -239,11 +243,6 @@ class Scheduler:
         if live is None:
             raise InternalError(f"run {run} is not live")
         return live
-
-    def _known_breaker(self, name: str) -> Breaker:
-        if name not in self.breakers:
-            raise InternalError(f"there is no breaker {name}")
-        return self.breakers[name]
 
     # Submitting
 
@@ -265,7 +264,10 @@ class Scheduler:
                 stage,
                 ready=table.ready[number],
                 limits=self._limits(stage),
-                breakers=self._breakers_of(stage),
+                breakers=(
+                    self._breakers.add(f"dataset:{stage.dataset}", stage.breaker),
+                    *(self.breakers[f"pool:{name}"] for name, _ in stage.pools),
+                ),
                 line=line,
             )
             line.stages[number] = queue
@@ -282,23 +284,11 @@ class Scheduler:
             limit = self.datasets.setdefault(stage.dataset, Limit(stage.dataset, Wait.DATASET, stage.concurrency))
             if limit.capacity != stage.concurrency:
                 limit.capacity = stage.concurrency
-                _release(limit)
+                release(limit)
             found.append((limit, 1))
         elif stage.dataset in self.datasets:
             found.append((self.datasets[stage.dataset], 1))
         return tuple(found)
-
-    def _breakers_of(self, stage: Stage) -> tuple[Breaker, ...]:
-        mine = self._breaker(f"dataset:{stage.dataset}", stage.breaker)
-        mine.policy = stage.breaker
-        return (mine, *(self.breakers[f"pool:{name}"] for name, _ in stage.pools))
-
-    def _breaker(self, name: str, policy: BreakerPolicy) -> Breaker:
-        if name not in self.breakers:
-            breaker = self.breakers[name] = Breaker(name, policy, self._recorded.get(name))
-            if breaker.until_ms:
-                self._at(breaker.until_ms, name, -1)
-        return self.breakers[name]
 
     # Ends of attempts
 
@@ -314,7 +304,7 @@ class Scheduler:
         for limit, slots in stage.limits:
             limit.used -= slots
             if limit.held:
-                _release(limit)
+                release(limit)
         class_queue = stage.line.owner.class_queue
         class_queue.used -= 1
         if stage.stage.can_yield:
@@ -328,25 +318,10 @@ class Scheduler:
             _wake(live)
         return live, stage
 
-    def _note_success(self, stage: StageQueue, task: BreakerTask, effects: list[Effect]) -> None:
-        for breaker in stage.breakers:
-            if (breaker.failures or breaker.probe is not None) and breaker.succeeded(task):
-                effects.append(SaveBreaker(breaker.record()))
-                _release(breaker)
-        if stage.parked:
-            self._unpark(stage)
-
-    def _give_up(self, stage: StageQueue, task: BreakerTask) -> None:
-        for breaker in stage.breakers:
-            if breaker.gave_up(task):
-                _release(breaker)
-
-    def _fail(
-        self, live: LiveRun, stage: StageQueue, task: int, error_class: ErrorClass, effects: list[Effect]
-    ) -> None:
+    def _fail(self, live: LiveRun, stage: StageQueue, task: int, error_class: ErrorClass) -> None:
         policy, tries = stage.stage.retry, live.tasks.tries[task]
         is_last = error_class not in policy.on or tries >= policy.attempts
-        self._blame(stage, (live.id, task), error_class, is_last=is_last, effects=effects)
+        self._breakers.failed(stage.breakers, (live.id, task), error_class, self._now_ms, is_last=is_last)
         if live.closing is RunState.CANCELLED:
             live.tasks.move(task, stage.number, TaskState.CANCELLED)
         elif is_last:
@@ -365,39 +340,11 @@ class Scheduler:
             else:
                 live.tasks.make_ready(task, stage.number)
 
-    def _blame(
-        self, stage: StageQueue, task: BreakerTask, error_class: ErrorClass, *, is_last: bool, effects: list[Effect]
-    ) -> None:
-        """Tell the breakers of a failure. A worker may die by accident: that counts when the task is given up."""
-        mine, *pools = stage.breakers
-        blamed = [mine] if error_class is not ErrorClass.LOST or is_last else []
-        blamed += pools if error_class in BLAMED_ON_RESOURCE else []
-        for breaker in stage.breakers:
-            if breaker in blamed:
-                if breaker.failed(task, self._now_ms):
-                    self._opened(breaker, effects)
-            elif breaker is not mine and error_class is not ErrorClass.LOST:
-                if breaker.succeeded(task):
-                    effects.append(SaveBreaker(breaker.record()))
-                    _release(breaker)
-            elif breaker.gave_up(task):
-                _release(breaker)
-
-    def _opened(self, breaker: Breaker, effects: list[Effect]) -> None:
-        effects.append(SaveBreaker(breaker.record()))
-        self._at(breaker.until_ms, breaker.name, -1)
-
     def _again(self, live: LiveRun, stage: StageQueue, task: int) -> None:
         if live.closing is RunState.CANCELLED:
             live.tasks.move(task, stage.number, TaskState.CANCELLED)
         else:
             live.tasks.make_ready(task, stage.number)
-
-    @staticmethod
-    def _unpark(stage: StageQueue) -> None:
-        while stage.parked and stage.budget_has_room():
-            stage.retries += 1
-            stage.run.tasks.make_ready(stage.parked.pop(0), stage.number)
 
     def _cancel(self, live: LiveRun) -> list[Effect]:
         if live.finished:
@@ -419,10 +366,7 @@ class Scheduler:
         while self.due and self.due[0][0] <= now_ms:
             due_ms, _, name, task = heappop(self.due)
             if task < 0:
-                breaker = self.breakers[name]
-                if breaker.elapse(now_ms):
-                    effects.append(SaveBreaker(breaker.record()))
-                    _release(breaker)
+                self._breakers.elapse(name, now_ms)
                 continue
             live = self.runs.get(name)
             # The run may have been cancelled since, or submitted anew.
@@ -525,7 +469,7 @@ class Scheduler:
         if not parked or table.totals[TaskState.READY] or table.totals[TaskState.BACKING_OFF] > len(parked):
             return
         for stage in live.stages:
-            self._unpark(stage)
+            _unpark(stage)
         if table.totals[TaskState.READY]:
             return
         for stage, task in parked:
@@ -546,8 +490,6 @@ class Scheduler:
                 owner.add(line)
 
     def _transitions(self) -> list[Transition]:
-        if not self._traced:
-            return []
         moved: list[Transition] = []
         for run, live in self.runs.items():
             moved += [Transition(run, task, state) for task, state in live.tasks.moved]
@@ -555,12 +497,11 @@ class Scheduler:
         return moved
 
 
-def _release(holder: Limit | Breaker) -> None:
-    """Put the stages that something held back into their queues again."""
-    held, holder.held = holder.held, []
-    for stage in held:
-        stage.held_by = None
-        stage.enlist()
+def _unpark(stage: StageQueue) -> None:
+    """Let tasks go on that waited for the retry budget, as far as it has room."""
+    while stage.parked and stage.budget_has_room():
+        stage.retries += 1
+        stage.run.tasks.make_ready(stage.parked.pop(0), stage.number)
 
 
 def _wake(live: LiveRun) -> None:

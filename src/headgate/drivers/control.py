@@ -137,7 +137,7 @@ def unpause(store: Store, run_id: str, *, author: str, reason: str) -> Run | Non
     if run.state in {RunState.RUNNING, RunState.QUEUED} and store.leader() is not None:
         run = steer(store, run.id, "continue", author=author, reason=reason)
         return run if store.leader() is not None else None
-    _lift_pause(store, run.id, author=author, reason=reason)
+    _lift_pause(store, run, author=author, reason=reason)
     return None
 
 
@@ -156,7 +156,7 @@ def retry(store: Store, run_id: str, *, author: str, reason: str) -> Run | None:
     if run.state is RunState.RUNNING:
         answer = request(store, run.id, "retry", author=author, reason=reason)
     if answer == NOBODY:
-        _lift_pause(store, run.id, author=author, reason=reason)
+        _lift_pause(store, run, author=author, reason=reason)
         return None
     if answer:
         raise ConflictError(answer)
@@ -265,14 +265,14 @@ def _record(store: Store, run_id: str, verb: str, *, author: str, reason: str, a
     return answer
 
 
-def _lift_pause(store: Store, run_id: str, *, author: str, reason: str) -> None:
+def _lift_pause(store: Store, run: Run, *, author: str, reason: str) -> None:
     """Let a run that is about to be taken up start: it may have been paused before it was interrupted or ended."""
+    if not Controls.from_json(run.controls).is_paused:
+        return
     with store.transaction() as tx:
-        run = named_run(store, run_id)
-        controls = Controls.from_json(run.controls)
-        if controls.is_paused:
-            tx.set_run_controls(run.id, replace(controls, is_paused=False).to_json())
-            _journal(tx, run.id, "continue", "", author=author, reason=reason, arguments={})
+        controls = Controls.from_json(named_run(store, run.id).controls)
+        tx.set_run_controls(run.id, replace(controls, is_paused=False).to_json())
+        _journal(tx, run.id, "continue", "", author=author, reason=reason, arguments={})
 
 
 def _refusal(run: Run, verb: str, controls: Controls, *, is_led: bool) -> str:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from headgate.drivers.batches import going_on
 from headgate.errors import InternalError
 from headgate.model.run import Attempt, AttemptState
-from headgate.model.version import Pin
 from headgate.planning.digest import pinned_digest, window_seed
 from headgate.project.landing import absolute
 from headgate.tables import layout
 from headgate.worker.messages import FilePin, InputPin, Order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from headgate.core.effects import StartAttempt
-    from headgate.model.dataset import Dataset, Input
+    from headgate.model.dataset import Dataset, Input, Source
+    from headgate.model.grid import Grid
     from headgate.model.mapping import Lists, Spans
     from headgate.model.plan import Plan
     from headgate.model.run import Run
@@ -27,12 +31,7 @@ if TYPE_CHECKING:
     from headgate.store.store import Transaction
 
 
-Read = tuple[str, "Input", list[str]]
-"""A parameter, what it reads, and the keys that one task reads through it."""
-
-
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(NamedTuple):
     """An attempt that was ordered and has not come back."""
 
     start: StartAttempt
@@ -40,6 +39,52 @@ class InFlight:
     dataset: Dataset
     inputs: tuple[int, ...]
     inputs_digest: int
+    resumed: frozenset[str] = frozenset()
+    """Paths of parts that earlier attempts of the task saved, relative to the data root."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One input of a dataset, for all of its tasks.
+
+    Args:
+        parameter: What it fills.
+        entry: What it reads.
+        source: Where that comes from if it is a source.
+        seed: Its part of the digest.
+        grid: The partitions of what it reads.
+        absent: Those of them whose files cannot be read.
+        upstream: Those that each task reads.
+    """
+
+    parameter: str
+    entry: Input
+    source: Source | None
+    seed: int
+    grid: Grid
+    absent: Collection[int]
+    upstream: Spans | Lists
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """One dataset of the plan.
+
+    Args:
+        dataset: The dataset.
+        grid: Its partitions.
+        indices: Those that are planned.
+        heads: Their versions in the snapshot, for each partition of the grid.
+        seed: What its windows add to the digest.
+        reads: Its inputs.
+    """
+
+    dataset: Dataset
+    grid: Grid
+    indices: NDArray[np.int64]
+    heads: NDArray[np.int64]
+    seed: int
+    reads: list[_Read]
 
 
 class Dispatcher:
@@ -68,19 +113,14 @@ class Dispatcher:
         published: Mapping[tuple[str, str], int],
     ) -> None:
         self._project = project
-        self._snapshot = snapshot
-        self._plan = plan
         self._run = run
         self._tried = tried
         self._published = published
         self._data_root = f"{project.paths.data}/"
-        self._reads: list[list[tuple[str, Input, Spans | Lists]]] = [
-            [
-                (parameter, entry, snapshot.reads(part.name, entry, part.indices))
-                for parameter, entry in project.datasets[part.name].inputs.items()
-            ]
-            for part in plan.datasets
+        self._stages = [
+            _stage(project.datasets[part.name], part.indices, snapshot, project.sources) for part in plan.datasets
         ]
+        self._can_resume = any(stage.dataset.batches_ms is not None for stage in self._stages)
 
     def prepare(
         self,
@@ -94,62 +134,74 @@ class Dispatcher:
 
         The caller records the attempts in the same transaction, before any order goes out.
         """
-        reads = [self._read_by(start) for start in starts]
-        versions = _pin(tx, reads)
+        keys = [self._keys_read_by(start) for start in starts]
+        versions = self._pin(tx, starts, keys)
+        prepared = [
+            self._one(start, first_id + n, now_ms, mine, versions)
+            for n, (start, mine) in enumerate(zip(starts, keys, strict=True))
+        ]
+        return going_on(tx, prepared, self._project.paths.data) if self._can_resume else prepared
+
+    def _keys_read_by(self, start: StartAttempt) -> list[list[str]]:
+        """Return the keys that a task reads, for each of its inputs."""
+        # What is absent has been accepted as missing, or the task would be blocked.
         return [
-            self._one(start, first_id + n, now_ms, read, versions)
-            for n, (start, read) in enumerate(zip(starts, reads, strict=True))
+            [read.grid.key(at) for at in read.upstream.of(start.position) if at not in read.absent]
+            for read in self._stages[start.stage].reads
         ]
 
-    def _read_by(self, start: StartAttempt) -> list[Read]:
-        """Return each input of a task with the keys that it reads."""
-        found: list[Read] = []
-        for parameter, entry, reads in self._reads[start.stage]:
-            grid, absent = self._snapshot.grids[entry.dataset], self._snapshot.heads[entry.dataset].absent
-            # What is absent has been accepted as missing, or the task would be blocked.
-            found.append((parameter, entry, [grid.key(at) for at in reads.of(start.position) if at not in absent]))
-        return found
+    def _pin(
+        self, tx: Transaction, starts: Sequence[StartAttempt], keys: Sequence[list[list[str]]]
+    ) -> dict[str, dict[str, Version]]:
+        """Return the present versions of everything that is read, in one question for each dataset."""
+        wanted: dict[str, dict[str, None]] = {}
+        for start, mine in zip(starts, keys, strict=True):
+            for read, of_read in zip(self._stages[start.stage].reads, mine, strict=True):
+                wanted.setdefault(read.entry.dataset, {}).update(dict.fromkeys(of_read))
+        return {
+            dataset: {
+                key: version
+                for key, version in zip(asked, tx.heads(dataset, list(asked)), strict=True)
+                if version is not None
+            }
+            for dataset, asked in wanted.items()
+        }
 
     def _one(
         self,
         start: StartAttempt,
         attempt_id: int,
         now_ms: int,
-        reads: list[Read],
-        versions: dict[tuple[str, str], Version],
+        keys: list[list[str]],
+        versions: Mapping[str, Mapping[str, Version]],
     ) -> tuple[InFlight, Order]:
-        part = self._plan.datasets[start.stage]
-        dataset = self._project.datasets[part.name]
-        grid = self._snapshot.grids[part.name]
-        index = int(part.indices[start.position])
-        key = grid.key(index)
+        stage, run = self._stages[start.stage], self._run
+        dataset = stage.dataset
+        name, index = dataset.name, int(stage.indices[start.position])
+        key = stage.grid.key(index)
         inputs: list[InputPin] = []
         pinned: list[int] = []
-        digest = window_seed(dataset.partitioning)
-        for parameter, entry, keys in reads:
-            pins = [
-                Pin(entry.dataset, upstream_key, version.id, version.files)
-                for upstream_key in keys
-                if (version := versions.get((entry.dataset, upstream_key))) is not None
-            ]
-            if len(pins) < len(keys) and not entry.allow_missing:
-                raise InternalError(f"{part.name}/{key} was started before all of {entry.dataset} had a version")
-            ids = [pin.version for pin in pins]
+        digest = stage.seed
+        for read, wanted in zip(stage.reads, keys, strict=True):
+            heads = versions[read.entry.dataset]
+            pins = [heads[upstream_key] for upstream_key in wanted if upstream_key in heads]
+            if len(pins) < len(wanted) and not read.entry.allow_missing:
+                raise InternalError(f"{name}/{key} was started before all of {read.entry.dataset} had a version")
+            ids = [version.id for version in pins]
             pinned += ids
-            digest += pinned_digest(self._snapshot.seed(parameter, entry), ids)
-            inputs.append(self._input(parameter, entry.dataset, pins))
-        run = self._run
-        path = layout.stage_path(part.name, run.id, key, attempt_id)
-        tried = self._tried.get((part.name, key), 0) + start.number
-        expects = self._published.get((part.name, key)) or int(self._snapshot.heads[part.name].version[index]) or None
-        attempt = Attempt(attempt_id, run.id, part.name, key, tried, AttemptState.RUNNING, path, expects, now_ms)
+            digest += pinned_digest(read.seed, ids)
+            inputs.append(self._input(read, pins))
+        path = layout.stage_path(name, run.id, key, attempt_id)
+        number = self._tried.get((name, key), 0) + start.number
+        expects = self._published.get((name, key)) or int(stage.heads[index]) or None
+        attempt = Attempt(attempt_id, run.id, name, key, number, AttemptState.RUNNING, path, expects, now_ms)
         order = Order(
             attempt=attempt_id,
             entry=dataset.entry,
-            dataset=part.name,
+            dataset=name,
             key=key,
-            window=grid.window(index),
-            number=tried,
+            window=stage.grid.window(index),
+            number=number,
             run=run.id,
             inputs=inputs,
             stage=self._data_root + path,
@@ -160,34 +212,40 @@ class Dispatcher:
             declared_version=dataset.version,
             service_class=run.service_class,
             spread=start.spread,
+            batches_ms=dataset.batches_ms,
         )
         return InFlight(start, attempt, dataset, tuple(pinned), digest & (2**64 - 1)), order
 
-    def _input(self, parameter: str, name: str, pins: list[Pin]) -> InputPin:
-        source = self._project.sources.get(name)
+    def _input(self, read: _Read, pins: Sequence[Version]) -> InputPin:
+        source = read.source
         files = [
             FilePin(
                 absolute(self._project.root, file.path) if source else self._data_root + file.path,
                 file.bytes,
                 file.hash,
-                pin.key,
+                version.key,
             )
-            for pin in pins
-            for file in pin.files
+            for version in pins
+            for file in version.files
         ]
         encoding = source.format if source else "parquet"
-        return InputPin(parameter, name, str(encoding), [pin.key for pin in pins], files, source is None)
+        keys = [version.key for version in pins]
+        return InputPin(read.parameter, read.entry.dataset, str(encoding), keys, files, source is None)
 
 
-def _pin(tx: Transaction, reads: Sequence[list[Read]]) -> dict[tuple[str, str], Version]:
-    """Return the present versions of everything that is read, in one question for each dataset."""
-    wanted: dict[str, dict[str, None]] = {}
-    for read in reads:
-        for _, entry, keys in read:
-            wanted.setdefault(entry.dataset, {}).update(dict.fromkeys(keys))
-    return {
-        (dataset, key): version
-        for dataset, keys in wanted.items()
-        for key, version in zip(keys, tx.heads(dataset, list(keys)), strict=True)
-        if version is not None
-    }
+def _stage(dataset: Dataset, indices: NDArray[np.int64], snapshot: Snapshot, sources: Mapping[str, Source]) -> _Stage:
+    name = dataset.name
+    reads = [
+        _Read(
+            parameter,
+            entry,
+            sources.get(entry.dataset),
+            snapshot.seed(parameter, entry),
+            snapshot.grids[entry.dataset],
+            snapshot.heads[entry.dataset].absent,
+            snapshot.reads(name, entry, indices),
+        )
+        for parameter, entry in dataset.inputs.items()
+    ]
+    seed = window_seed(dataset.partitioning)
+    return _Stage(dataset, snapshot.grids[name], indices, snapshot.heads[name].version, seed, reads)

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from headgate.store.store import Command, Store
 
 LOOK_EVERY_S = 0.25
+COUNT_EVERY_S = 1.0
+"""Counting a long run takes longer than looking whether it has ended."""
 HELD = frozenset({RunState.QUEUED, RunState.RUNNING})
 
 
-def refuse_overlap(store: Store, plan: Plan) -> None:
+def _refuse_overlap(store: Store, plan: Plan) -> None:
     """Refuse a plan that shares partitions with a run that is under way.
 
     Raises:
@@ -52,7 +54,7 @@ def refuse_overlap(store: Store, plan: Plan) -> None:
 
 
 def hand_over(store: Store, run: Run, *, is_new: bool, retry: bool, reason: str, author: str) -> None:
-    """Leave a run to the coordinator that is alive.
+    """Leave a run to the coordinator that is alive, unless it shares partitions with one that is under way.
 
     Args:
         store: The state store.
@@ -61,8 +63,13 @@ def hand_over(store: Store, run: Run, *, is_new: bool, retry: bool, reason: str,
         retry: Whether what failed in it gets another chance.
         reason: Why.
         author: Who asks.
+
+    Raises:
+        ConflictError: It does.
     """
     with store.transaction() as tx:
+        # In the transaction: two that are handed over at once must see each other.
+        _refuse_overlap(store, plan_from_json(run.plan))
         if is_new:
             tx.add_run(run)
         else:
@@ -79,7 +86,7 @@ def take_up(project: Project, store: Store, coordinator: Coordinator, command: C
         retry, reason = bool(command.arguments.get("retry")), str(command.arguments.get("reason", ""))
         world = look(project, store, now_ms())
         recorded = restore(project, store, world, run, retry=retry)
-        coordinator.go_on(run, world, recorded, retry=retry, reason=reason)
+        coordinator.go_on(run, world, recorded, retry=retry, reason=reason, expected=frozenset({RunState.QUEUED}))
     except (ConflictError, UsageError) as refused:
         with store.transaction() as tx:
             tx.set_run_state(command.run, RunState.INTERRUPTED, author=author, reason=refused.message, now_ms=now_ms())
@@ -98,7 +105,7 @@ def follow(store: Store, run_id: str, on_progress: Callable[[Progress], None] | 
     Returns:
         How it ended, or how it stands when the user stops waiting; None if its coordinator is gone.
     """
-    began_s = time.monotonic()
+    began_s = count_at_s = time.monotonic()
     run = named_run(store, run_id)
     plan = plan_from_json(run.plan)
     try:
@@ -108,7 +115,8 @@ def follow(store: Store, run_id: str, on_progress: Callable[[Progress], None] | 
                 if run.state in HELD:
                     return None
                 break
-            if on_progress is not None:
+            if on_progress is not None and time.monotonic() >= count_at_s:
+                count_at_s = time.monotonic() + COUNT_EVERY_S
                 on_progress(_progress(store, plan, run, time.monotonic() - began_s))
             time.sleep(LOOK_EVERY_S)
             run = named_run(store, run_id)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.drivers.simulated import Behaviour
+from headgate.model.policy import RETRIABLE
+from headgate.model.run import ErrorClass
 from headgate.planning.stages import UNKNOWN_MS
 
 if TYPE_CHECKING:
@@ -20,7 +22,10 @@ _MIDDLE = (0.01, 0.99)
 
 def behaviours(store: Store, datasets: Iterable[str]) -> dict[str, Behaviour | None]:
     """Return what the newest attempts of datasets were like, in the given order; None without any."""
-    return {name: _behaviour([took_ms for took_ms, _ in store.durations(name)]) for name in datasets}
+    ends = store.outcomes()
+    return {
+        name: _behaviour([took_ms for took_ms, _ in store.durations(name)], ends.get(name, {})) for name in datasets
+    }
 
 
 def assumed() -> Behaviour:
@@ -28,8 +33,14 @@ def assumed() -> Behaviour:
     return Behaviour(np.array([UNKNOWN_MS], dtype=np.int64))
 
 
-def _behaviour(durations_ms: list[int]) -> Behaviour | None:
+def _behaviour(durations_ms: list[int], ends: dict[str, int]) -> Behaviour | None:
     if not durations_ms:
         return None
     low, high = np.quantile(durations_ms, _MIDDLE)
-    return Behaviour(np.clip(durations_ms, max(1, low), max(1, high)).astype(np.int64))
+    clipped = np.clip(durations_ms, max(1, low), max(1, high)).astype(np.int64)
+    # What a person has to mend is no chance: it says nothing of the next run.
+    failed = {error_class: n for error_class, n in ends.items() if error_class in RETRIABLE}
+    if not failed:
+        return Behaviour(clipped)
+    rate = sum(failed.values()) / (sum(failed.values()) + ends.get("", 0))
+    return Behaviour(clipped, rate, ErrorClass(max(sorted(failed), key=lambda error_class: failed[error_class])))

@@ -17,7 +17,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from headgate.core.breaker import BreakerRecord, BreakerState
-from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt, StopAttempt
+from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt, StopAttempt, YieldAttempt
 from headgate.core.events import (
     DrainRequested,
     Lane,
@@ -41,10 +41,10 @@ from headgate.planning.codec import plan_hash, plan_to_json
 from headgate.planning.stages import Terms, make_stages
 from headgate.store.store import BreakerRow
 from headgate.tables import layout
-from headgate.worker.messages import Staged
+from headgate.worker.messages import Progressed, Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from headgate.core.effects import Effect
     from headgate.core.events import Event
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from headgate.model.plan import Plan
     from headgate.project.load import Project
     from headgate.store.store import Command, Store, Transaction
-    from headgate.worker.messages import Order, Outcome
+    from headgate.worker.messages import Order, Report
 
 POLL_S = 0.1
 COMPANY_S = 0.01
@@ -132,10 +132,13 @@ class Coordinator:
         self._first: ActiveRun | None = None
         self._in_flight: dict[int, InFlight] = {}
         self._recorder = Recorder(self._runs, self._in_flight, project.paths.data, author=author, handle=self._handle)
-        self._steering = Steering(self.scheduler, self._runs, handle=self._handle, next_id=lambda: self._next_id)
+        self._steering = Steering(
+            project, self.scheduler, self._runs, handle=self._handle, next_id=lambda: self._next_id
+        )
         self._next_id = 0
         self._wake_at_ms: int | None = None
-        self._directories: set[str] = set()
+        self._with_directories: set[str] = set()
+        """Runs whose directories exist."""
         self._todo: list[Effect] = []
         self._drain = self._drain_told = False
         self._commands_s = self._progress_s = self._live_s = time.monotonic()
@@ -150,12 +153,29 @@ class Coordinator:
         self._begin(run, world, Recorded.fresh(plan))
         return run.id
 
-    def go_on(self, run: Run, world: World, recorded: Recorded, *, retry: bool, reason: str) -> None:
-        """Record that a run goes on, and that failures so far do not count if it is a retry. `drive` starts it."""
+    def go_on(
+        self,
+        run: Run,
+        world: World,
+        recorded: Recorded,
+        *,
+        retry: bool,
+        reason: str,
+        expected: frozenset[RunState] | None = None,
+    ) -> None:
+        """Record that a run goes on, and that failures so far do not count if it is a retry. `drive` starts it.
+
+        Nothing happens if it is in another state by now than `expected`: somebody may have cancelled it.
+        """
         at = now_ms()
         with self._store.transaction() as tx:
             tx.observe(world.observations, author=self._author, now_ms=at)
-            tx.set_run_state(run.id, RunState.RUNNING, author=self._author, reason=reason, now_ms=at)
+            if not tx.set_run_state(
+                run.id, RunState.RUNNING, author=self._author, reason=reason, now_ms=at, expected=expected
+            ):
+                return
+            # Its controls may have been changed while the world was looked at.
+            run = self._store.run(run.id) or run
             if retry:
                 body: dict[str, object] = {"first": self._store.next_id()}
                 tx.journal(RETRY, author=self._author, run=run.id, reason=reason, body=body, now_ms=at)
@@ -219,7 +239,7 @@ class Coordinator:
         known = [elapsed_ms for elapsed_ms, _ in self._store.durations(dataset)]
         return max(1.0, median(known)) if known else None
 
-    def _gather(self) -> list[Outcome]:
+    def _gather(self) -> list[Report]:
         """Return the outcomes for the next turn: the first to arrive and, while workers stay busy, its company.
 
         Each commit makes the disk wait, for the workers too, so a few larger ones are better than many small ones.
@@ -237,7 +257,7 @@ class Coordinator:
                 break
         return outcomes
 
-    def _turn(self, outcomes: Sequence[Outcome]) -> None:
+    def _turn(self, outcomes: Sequence[Report]) -> None:
         """Take outcomes in and let what follows begin: one transaction, then the orders."""
         todo, self._todo = self._todo, []
         if self._drain and not self._drain_told:
@@ -254,7 +274,7 @@ class Coordinator:
                 self._report()
                 return
             offers = []
-        layout.fsync_directories({Path(f.path).parent for o in outcomes if isinstance(o, Staged) for f in o.files})
+        layout.fsync_directories({Path(path).parent for outcome in outcomes for path in _staged_by(outcome)})
         submitted: list[Command] = []
         crash_point("coordinator.before_publish")
         with self._store.transaction() as tx:
@@ -269,10 +289,17 @@ class Coordinator:
             self._tell(tx)
         self._recorder.check_lead()
         crash_point("coordinator.after_publish" if outcomes else "coordinator.after_intents")
+        for outcome in outcomes:
+            if isinstance(outcome, Progressed):
+                crash_point("coordinator.after_batch")
         self._executor.submit(*orders)
         for effect in todo:
             if isinstance(effect, StopAttempt):
-                self._stop(effect)
+                for attempt in self._running(effect.run, effect.task):
+                    self._executor.cancel(attempt)
+            elif isinstance(effect, YieldAttempt):
+                for attempt in self._running(effect.run, effect.task):
+                    self._executor.ask_to_yield(attempt)
         self._report()
         self._forget()
         if self._take_up is not None and not self._drain:
@@ -333,19 +360,26 @@ class Coordinator:
                 flights.append(flight)
                 orders.append(order)
             self._next_id += len(mine)
-        folders = {flight.attempt.path.rpartition("/")[0]: flight.attempt.path for flight in flights}
-        if not folders.keys() <= self._directories:
-            layout.make_directories(self._project.paths.data, folders.values())
-            self._directories |= folders.keys()
+        if not by_run.keys() <= self._with_directories:
+            self._make_directories(by_run.keys() - self._with_directories)
         tx.start_attempts([flight.attempt for flight in flights])
         for flight in flights:
             self._in_flight[flight.attempt.id] = flight
         return orders
 
-    def _stop(self, effect: StopAttempt) -> None:
-        for attempt, flight in list(self._in_flight.items()):
-            if (flight.attempt.run, flight.start.task) == (effect.run, effect.task):
-                self._executor.cancel(attempt)
+    def _make_directories(self, runs: Collection[str]) -> None:
+        """Make the directories of all datasets of runs at once: each flush of a directory makes the disk wait."""
+        wanted = [(part.name, run) for run in runs for part in self._runs[run].plan.datasets]
+        layout.make_directories(self._project.paths.data, [layout.stage_path(name, run, "", 0) for name, run in wanted])
+        self._with_directories |= set(runs)
+
+    def _running(self, run: str, task: int) -> list[int]:
+        """Return the attempt of a task that is in flight, if there is one."""
+        return [
+            attempt
+            for attempt, flight in self._in_flight.items()
+            if (flight.attempt.run, flight.start.task) == (run, task)
+        ]
 
     def _tell(self, tx: Transaction) -> None:
         """Leave why tasks wait where other processes find it, about once a second."""
@@ -370,6 +404,7 @@ class Coordinator:
         for run_id in [run_id for run_id, run in self._runs.items() if run.ended is not None]:
             self.scheduler.forget(run_id)
             del self._runs[run_id]
+            self._with_directories.discard(run_id)
             self._said.pop(run_id, None)
 
     def _report(self) -> None:
@@ -382,6 +417,16 @@ class Coordinator:
             if self._first.ended is None:
                 progress = replace(progress, held=held_back(delays(self.scheduler, progress.run)))
             self._on_progress(progress)
+
+
+def _staged_by(outcome: Report) -> list[str]:
+    match outcome:
+        case Staged(files=files):
+            return [file.path for file in files]
+        case Progressed(part=part):
+            return [part.path]
+        case _:
+            return []
 
 
 def _record(row: BreakerRow) -> BreakerRecord:

@@ -9,13 +9,16 @@ from headgate.core.events import (
     AttemptFailed,
     AttemptReturned,
     AttemptSucceeded,
+    AttemptYielded,
 )
+from headgate.drivers.batches import saved_batch
 from headgate.drivers.renewal import renewing
 from headgate.errors import ConflictError, InternalError
 from headgate.model.run import AttemptState, ErrorClass, Failure
 from headgate.model.version import File
 from headgate.store.store import OVERTAKEN, Candidate, Published
-from headgate.worker.messages import Cancelled, Failed, Lost, Returned, Staged
+from headgate.tables import layout
+from headgate.worker.messages import Cancelled, Failed, Lost, Progressed, Returned, Staged, Yielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from headgate.drivers.active import ActiveRun
     from headgate.drivers.dispatch import InFlight
     from headgate.store.store import Transaction
-    from headgate.worker.messages import Outcome
+    from headgate.worker.messages import Report
 
 _WORKER_DIED = "Look for what kills workers: memory, a crash in a library."
 
@@ -60,8 +63,8 @@ class Recorder:
         self.published: dict[tuple[str, str], int] = {}
         """Versions that were published here, by dataset and key."""
 
-    def absorb(self, tx: Transaction, outcomes: Sequence[Outcome], now_ms: int) -> list[Effect]:
-        """Publish and record outcomes; return what the scheduler makes of them."""
+    def absorb(self, tx: Transaction, outcomes: Sequence[Report], now_ms: int) -> list[Effect]:
+        """Publish and record outcomes and progress; return what the scheduler makes of them."""
         staged: list[tuple[InFlight, Staged]] = []
         ended: list[tuple[int, AttemptState, Failure | None]] = []
         effects: list[Effect] = []
@@ -79,6 +82,12 @@ class Recorder:
                         flight = self._take(attempt)
                         ended.append((attempt, AttemptState.RETURNED, None))
                         effects += self._handle(AttemptReturned(flight.attempt.run, flight.start.task))
+                case Progressed():
+                    self._save(tx, outcome)
+                case Yielded(attempt=attempt):
+                    flight = self._take(attempt)
+                    ended.append((attempt, AttemptState.YIELDED, None))
+                    effects += self._handle(AttemptYielded(flight.attempt.run, flight.start.task))
                 case Cancelled(attempt=attempt):
                     flight = self._take(attempt)
                     ended.append((attempt, AttemptState.CANCELLED, None))
@@ -105,10 +114,27 @@ class Recorder:
             )
 
     def _take(self, attempt: int) -> InFlight:
-        flight = self._in_flight.pop(attempt, None)
+        flight = self._flight(attempt)
+        del self._in_flight[attempt]
+        return flight
+
+    def _flight(self, attempt: int) -> InFlight:
+        flight = self._in_flight.get(attempt)
         if flight is None:
             raise InternalError(f"the executor reports attempt {attempt}, which is not in flight")
         return flight
+
+    def _save(self, tx: Transaction, progress: Progressed) -> None:
+        """Record progress. That of an attempt which was fenced is ignored, as its outcome will be."""
+        flight = self._flight(progress.attempt)
+        tx.save_batch(saved_batch(flight, progress, self._own_path(flight, progress.part.path)))
+
+    def _own_path(self, flight: InFlight, path: str) -> str:
+        """Return the path of a file relative to the data root, if the attempt may name it."""
+        attempt, relative = flight.attempt, path.removeprefix(f"{self._data_root}/")
+        if relative != attempt.path and relative not in flight.resumed and not layout.is_part(attempt.path, relative):
+            raise InternalError(f"attempt {attempt.id} reports {path}, which is not what it was given")
+        return relative
 
     def _fail(self, attempt: int, failure: Failure, effects: list[Effect]) -> tuple[int, AttemptState, Failure | None]:
         flight = self._take(attempt)
@@ -148,15 +174,12 @@ class Recorder:
 
     def _candidate(self, flight: InFlight, result: Staged) -> Candidate:
         attempt = flight.attempt
-        for file in result.files:
-            if file.path != f"{self._data_root}/{attempt.path}":
-                raise InternalError(f"attempt {attempt.id} reports {file.path}, which is not what it was given")
         return Candidate(
             attempt=attempt.id,
             run=attempt.run,
             dataset=attempt.dataset,
             key=attempt.key,
-            files=tuple(File(attempt.path, file.rows, file.bytes, file.hash) for file in result.files),
+            files=tuple(File(self._own_path(flight, f.path), f.rows, f.bytes, f.hash) for f in result.files),
             rows=result.rows,
             bytes=result.bytes,
             content=result.content,

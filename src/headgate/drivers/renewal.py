@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.tables.layout import resolve
@@ -31,13 +30,15 @@ def renewing(
     for candidate in candidates:
         if candidate.attempt in rebuilt:
             keys.setdefault(candidate.dataset, []).append(candidate.key)
+    if not keys:
+        return list(candidates)
     heads = {
         (dataset, key): head
         for dataset, wanted in keys.items()
         for key, head in zip(wanted, tx.heads(dataset, wanted), strict=True)
     }
     return [
-        replace(candidate, renews=True)
+        candidate._replace(renews=True)
         if (head := heads.get((candidate.dataset, candidate.key))) is not None
         and head.content == candidate.content
         and _is_damaged(head, data_root)

@@ -8,7 +8,7 @@ import signal
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from headgate.drivers.handover import HELD, follow, hand_over, refuse_overlap, take_up
+from headgate.drivers.handover import HELD, follow, hand_over, take_up
 from headgate.drivers.live import Coordinator, new_run, now_ms
 from headgate.drivers.naming import named_run
 from headgate.drivers.resume import check_state, restore
@@ -17,7 +17,7 @@ from headgate.drivers.world import look
 from headgate.errors import ConflictError, HeadgateError, InternalError, UnavailableError
 from headgate.executors.local import LocalExecutor
 from headgate.model.run import RunState
-from headgate.planning.codec import plan_from_json, plan_hash, plan_to_json
+from headgate.planning.codec import plan_hash, plan_to_json
 from headgate.planning.planner import make_plan
 from headgate.project.load import load
 from headgate.store.sqlite import open_store
@@ -95,7 +95,6 @@ class Session:
         self.store = store = self._open(create=True)
         if store.leader() is not None:
             world, plan = self._confirmed(world, plan)
-            refuse_overlap(store, plan)
             run = new_run(plan, RunState.QUEUED, reason=reason, author=author(), service_class=service_class)
             hand_over(store, run, is_new=True, retry=False, reason=reason, author=author())
             return self._follow(run.id, on_start, on_progress)
@@ -127,7 +126,6 @@ class Session:
         run = named_run(store, run_id)
         if store.leader() is not None and run.state not in HELD:
             check_state(run, retry=retry)
-            refuse_overlap(store, plan_from_json(run.plan))
             hand_over(store, run, is_new=False, retry=retry, reason=reason, author=author())
             return self._follow(run.id, on_start, on_progress)
         with store.lead():

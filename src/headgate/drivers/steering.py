@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headgate.core.events import Event
     from headgate.core.scheduler import Scheduler
     from headgate.drivers.active import ActiveRun
+    from headgate.project.load import Project
     from headgate.store.store import Command, Transaction
 
 SUBMIT = "submit"
@@ -38,6 +39,7 @@ class Steering:
     """Carries out the requests that were left for a coordinator.
 
     Args:
+        project: The project as it was loaded when the coordinator started.
         scheduler: Its scheduler.
         runs: The runs in hand, by id.
         handle: Gives an event to the scheduler.
@@ -46,12 +48,14 @@ class Steering:
 
     def __init__(
         self,
+        project: Project,
         scheduler: Scheduler,
         runs: Mapping[str, ActiveRun],
         *,
         handle: Callable[[Event], list[Effect]],
         next_id: Callable[[], int],
     ) -> None:
+        self._project = project
         self._scheduler = scheduler
         self._runs = runs
         self._handle = handle
@@ -89,6 +93,8 @@ class Steering:
                 effects += self._verb(command.verb)(tx, command)
             except ConflictError as refused:
                 answer = refused.message
+            except KeyError as missing:
+                answer = f"{command.verb} needs {missing}"
             tx.journal(
                 f"{command.verb} {'refused' if answer else 'accepted'}",
                 author=command.author,
@@ -142,6 +148,8 @@ class Steering:
 
     def _retry(self, tx: Transaction, command: Command) -> list[Effect]:
         run = self._run(command)
+        if self._scheduler.runs[command.run].finished:
+            raise ConflictError(f"run {command.run} has just ended; try again")
         if not run.failures:
             raise ConflictError(f"nothing has failed in run {command.run}")
         run.failures.clear()
@@ -161,7 +169,7 @@ class Steering:
             run.change(priority=priority)
             effects += self._handle(RunPrioritized(command.run, priority))
         if "order" in wanted:
-            order = TaskOrder(str(wanted["order"]))
+            order = _order(wanted["order"])
             run.change(order=order)
             priorities = priorities_of(run.plan, run.snapshot, run.tasks.stages, order)
             effects += self._handle(RunReordered(command.run, priorities))
@@ -173,15 +181,31 @@ class Steering:
         if pool not in self._scheduler.pools:
             known = ", ".join(sorted(self._scheduler.pools)) or "none"
             raise ConflictError(f"there is no pool {pool}; there are: {known}")
+        most, dataset = max(
+            (dict(stage.pools).get(pool, 0), stage.dataset) for run in self._runs.values() for stage in run.tasks.stages
+        )
+        if slots < most:
+            raise ConflictError(f"an attempt of {dataset} takes {most} slots of pool {pool}: it could never start")
         return self._handle(PoolResized(pool, slots))
 
     def _breaker(self, _tx: Transaction, command: Command) -> list[Effect]:
         name = str(command.arguments["breaker"])
+        dataset = self._project.datasets.get(name.removeprefix("dataset:"))
+        if name.startswith("dataset:") and dataset is not None:
+            policies = self._project.policies
+            effective = policies.effective(dataset, next(iter(policies.classes)), command.author)
+            self._scheduler.add_breaker(name, effective.breaker)
         if name not in self._scheduler.breakers:
             known = ", ".join(sorted(self._scheduler.breakers)) or "none"
             raise ConflictError(f"there is no breaker {name}; there are: {known}")
         is_trip = command.arguments["action"] == "trip"
         return self._handle(BreakerTripped(name) if is_trip else BreakerReset(name))
+
+
+def _order(value: object) -> TaskOrder:
+    if value not in set(TaskOrder):
+        raise ConflictError(f"{value!r} is no order; there are: {', '.join(TaskOrder)}")
+    return TaskOrder(str(value))
 
 
 def _whole(value: object) -> int:

@@ -62,12 +62,14 @@ def take_over(store: Store, data_root: Path, now_ms: int, *, author: str, reason
 
 
 def collect(store: Store, data_root: Path) -> None:
-    """Delete what ended attempts staged without publishing it; their tokens are fenced already."""
+    """Delete what ended attempts staged, but for what is published or saved; their tokens are fenced already."""
     left = store.uncollected_attempts()
     if not left:
         return
     for file in left:
         layout.collect(data_root, file.path)
+    attempts = {file.attempt: file.path for file in left}
+    layout.collect_parts(data_root, attempts, store.parts_in_use(attempts))
     with store.transaction() as tx:
         tx.forget_paths([file.attempt for file in left])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from headgate.worker.messages import Order, Outcome
+    from headgate.worker.messages import Order, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,9 @@ class Capacity(NamedTuple):
 class Executor(Protocol):
     """Runs attempts somewhere and reports each outcome.
 
-    Ordering: none between attempts; each submitted attempt is reported exactly once, unless the coordinator
-    dies first. No attempt is ever repeated behind the coordinator's back. Not thread-safe: one thread drives it.
+    Ordering: none between attempts; the outcome of each submitted attempt is reported exactly once, unless the
+    coordinator dies first. What one has progressed comes before that, in order.
+    No attempt is ever repeated behind the coordinator's back. Not thread-safe: one thread drives it.
     """
 
     capabilities: Capabilities
@@ -74,8 +75,8 @@ class Executor(Protocol):
         """
         ...
 
-    def poll(self, timeout_s: float) -> list[Outcome]:
-        """Return the outcomes that have arrived, waiting up to `timeout_s` for the first.
+    def poll(self, timeout_s: float) -> list[Report]:
+        """Return the outcomes and the progress that have arrived, waiting up to `timeout_s` for the first.
 
         Also watches heartbeats and time limits: a hung or overdue attempt is killed and reported. May return early
         with nothing (a signal, a call of `wake`).
@@ -89,6 +90,13 @@ class Executor(Protocol):
 
     def cancel(self, attempt: int) -> None:
         """Stop an attempt, as far as `capabilities` allow; its outcome is still reported. Idempotent."""
+        ...
+
+    def ask_to_yield(self, attempt: int) -> None:
+        """Have an attempt stop at its next batch checkpoint, or give it back if it has not started.
+
+        As far as that is possible here; its outcome is still reported, whatever it is. Idempotent.
+        """
         ...
 
     def attached(self) -> set[int]:

@@ -15,7 +15,7 @@ from headgate.worker.messages import Cancelled
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headgate.worker.messages import Failed, Order, Outcome, Staged
+    from headgate.worker.messages import Failed, Order, Progressed, Report, Staged
 
 CONCURRENCY = 1000
 
@@ -34,7 +34,7 @@ class InlineExecutor:
 
     def __init__(self, project_root: Path) -> None:
         self._waiting: deque[Order] = deque()
-        self._cancelled: list[Outcome] = []
+        self._cancelled: list[Report] = []
         self._wake = WakePipe()
         root = str(project_root.resolve())
         if root not in sys.path:
@@ -50,7 +50,7 @@ class InlineExecutor:
         """Take orders for the next calls of `poll`."""
         self._waiting.extend(orders)
 
-    def poll(self, timeout_s: float) -> list[Outcome]:
+    def poll(self, timeout_s: float) -> list[Report]:
         """Run what is first in line and return its outcome; wait only when there is nothing to run."""
         outcomes, self._cancelled = self._cancelled, []
         if self._waiting:
@@ -68,6 +68,9 @@ class InlineExecutor:
                 self._cancelled.append(Cancelled(attempt))
                 return
 
+    def ask_to_yield(self, attempt: int) -> None:
+        """Do nothing: what runs here runs inside `poll`."""
+
     def attached(self) -> set[int]:
         """Return the attempts that wait here."""
         return {order.attempt for order in self._waiting}
@@ -81,14 +84,31 @@ class InlineExecutor:
         self._waiting.clear()
         self._wake.close()
 
-    def _run_next(self) -> list[Staged | Failed]:
+    def _run_next(self) -> list[Report]:
         from headgate.worker.attempt import run_attempt
 
         if not self._waiting[0].is_async:
-            return [run_attempt(self._waiting.popleft())]
+            progress = _Progress()
+            outcome = run_attempt(self._waiting.popleft(), progress)
+            return [*progress.made, outcome]
         together = [order for order in self._waiting if order.is_async]
         self._waiting = deque(order for order in self._waiting if not order.is_async)
-        return asyncio.run(_run_together(together))
+        return [*asyncio.run(_run_together(together))]
+
+
+class _Progress:
+    """What an attempt that runs here reports: it is passed on with its outcome."""
+
+    def __init__(self) -> None:
+        self.made: list[Progressed] = []
+
+    def report(self, message: Progressed) -> None:
+        """Keep it."""
+        self.made.append(message)
+
+    def is_asked(self) -> bool:
+        """Return False: nobody can ask."""
+        return False
 
 
 async def _run_together(orders: list[Order]) -> list[Staged | Failed]:

@@ -20,10 +20,23 @@ from headgate.executors.lane import LONG_MS, Lane
 from headgate.executors.wake import WakePipe
 from headgate.executors.worker_process import WorkerProcess
 from headgate.model.run import ErrorClass
-from headgate.worker.messages import Beat, Cancelled, Drop, Failed, Lost, Returned, Staged, Work, frame
+from headgate.worker.messages import (
+    Beat,
+    Cancelled,
+    Drop,
+    Failed,
+    Lost,
+    Progressed,
+    Returned,
+    Staged,
+    Work,
+    Yielded,
+    YieldUp,
+    frame,
+)
 
 if TYPE_CHECKING:
-    from headgate.worker.messages import FromWorker, Order, Outcome
+    from headgate.worker.messages import FromWorker, Order, Outcome, Report
 
 WATCH_S = 0.25
 """How often processes, beats and time limits are looked at, at least."""
@@ -74,7 +87,7 @@ class LocalExecutor:
         self._sync = Lane(processes or _cores(), None, is_io=False)
         self._io = Lane(1, io_concurrency, is_io=True)
         self._unreaped: list[WorkerProcess] = []
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[Report] = []
         self._watch_at = 0.0
         self._selector = selectors.DefaultSelector()
         self._wake = WakePipe()
@@ -97,8 +110,8 @@ class LocalExecutor:
                 self._staff(lane, now)
                 self._deal(lane, now)
 
-    def poll(self, timeout_s: float) -> list[Outcome]:
-        """Return the outcomes that have arrived, waiting up to `timeout_s` for the first.
+    def poll(self, timeout_s: float) -> list[Report]:
+        """Return the outcomes and the progress that have arrived, waiting up to `timeout_s` for the first.
 
         Raises:
             UnavailableError: Worker processes die before they can run anything.
@@ -142,6 +155,19 @@ class LocalExecutor:
             for worker in lane.workers:
                 if attempt in worker.held:
                     self._ask(worker, attempt, Cancelled(attempt), now)
+                    return
+
+    def ask_to_yield(self, attempt: int) -> None:
+        """Have an attempt stop at its next batch checkpoint, or give it back if it has not started."""
+        for lane in (self._sync, self._io):
+            for order in lane.backlog:
+                if order.attempt == attempt:
+                    lane.backlog.remove(order)
+                    self._outcomes.append(Returned([attempt]))
+                    return
+            for worker in lane.workers:
+                if attempt in worker.held and worker.stopping is None:
+                    self._send(worker, frame([YieldUp([attempt])]))
                     return
 
     def attached(self) -> set[int]:
@@ -278,13 +304,20 @@ class LocalExecutor:
                 worker.is_stalled = False
                 if isinstance(message, Staged):
                     lane.pace.learn(message.elapsed_ms)
-            case Cancelled():
+            case Progressed():
+                if message.attempt in worker.held:
+                    self._outcomes.append(message)
+                elif message.attempt not in worker.abandoned:
+                    raise ValueError(f"progress of attempt {message.attempt}, which it does not have")
+            case Cancelled() | Yielded():
                 if message.attempt in worker.abandoned:
                     worker.abandoned.discard(message.attempt)
                     return
                 self._let_go(worker, message, now)
                 _, verdict = worker.asked.pop(message.attempt, (now, message))
                 self._outcomes.append(verdict)
+                if isinstance(message, Yielded):
+                    worker.is_stalled = False
             case Returned():
                 returned = dict.fromkeys(message.attempts)
                 if not returned.keys() <= worker.held.keys():
@@ -301,7 +334,7 @@ class LocalExecutor:
             case _:
                 assert_never(message)
 
-    def _let_go(self, worker: WorkerProcess, message: Staged | Failed | Cancelled, now: float) -> None:
+    def _let_go(self, worker: WorkerProcess, message: Staged | Failed | Yielded | Cancelled, now: float) -> None:
         attempt = message.attempt
         if attempt == worker.head():
             worker.head_since = now  # From here on the next one runs.

@@ -55,6 +55,8 @@ class Dataset:
         pools: Slots that an attempt takes, by pool, as declared (see `project.policies` for what holds).
         concurrency: Attempts at a time, as declared; None for no bound.
         failure_modes: Ways in which the function is known to fail; the first that matches counts.
+        batches_ms: How often at most progress inside an attempt is saved, for a function that yields batches; 0 for
+            after every batch, None for a function that yields none.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Dataset:
     pools: dict[str, int] = field(default_factory=dict)
     concurrency: int | None = None
     failure_modes: tuple[FailureMode, ...] = ()
+    batches_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

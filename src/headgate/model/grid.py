@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,6 +25,14 @@ WHOLE = "all"
 _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)
 
+_SHOWN: dict[Unit, Literal["s", "D", "M"]] = {Unit.HOUR: "s", Unit.DAY: "D", Unit.WEEK: "D", Unit.MONTH: "M"}
+"""Up to which unit the keys of an axis show the time; hours show seconds only where clocks do not begin at 0."""
+
+_BLOCK = 64
+"""Keys are made in blocks: one costs 2 us by itself, 0.3 us in company, and they are asked for in order."""
+
+_BLOCKS_KEPT = 256
+
 
 class Grid:
     """All partitions of a dataset as integers ``0 .. size - 1``.
@@ -39,7 +47,7 @@ class Grid:
         statics: The static keys, if any.
     """
 
-    __slots__ = ("_static_index", "_walls", "axis", "bounds", "n_statics", "n_times", "size", "statics")
+    __slots__ = ("_static_index", "_time_keys", "_walls", "axis", "bounds", "n_statics", "n_times", "size", "statics")
 
     def __init__(
         self, axis: TimeAxis | None, bounds: NDArray[np.int64] | None, statics: tuple[str, ...] | None
@@ -52,6 +60,7 @@ class Grid:
         self.size = self.n_times * self.n_statics
         self._static_index = {key: i for i, key in enumerate(statics or ())}
         self._walls: NDArray[np.int64] | None = None
+        self._time_keys: dict[int, list[str]] = {}
 
     @property
     def is_open(self) -> bool:
@@ -137,18 +146,27 @@ class Grid:
         return self._walls
 
     def _time_key(self, at: int) -> str:
+        block, within = divmod(at, _BLOCK)
+        keys = self._time_keys.get(block)
+        if keys is None:
+            if len(self._time_keys) >= _BLOCKS_KEPT:
+                self._time_keys.clear()
+            keys = self._time_keys[block] = self._make_time_keys(slice(block * _BLOCK, (block + 1) * _BLOCK))
+        return keys[within]
+
+    def _make_time_keys(self, part: slice) -> list[str]:
         assert self.axis is not None
         assert self.bounds is not None
-        wall_ms = int(self._wall()[at])
-        local = _EPOCH + timedelta(milliseconds=wall_ms)
-        match self.axis.unit:
-            case Unit.MONTH:
-                return f"{local:%Y-%m}"
-            case Unit.DAY | Unit.WEEK:
-                return local.date().isoformat()
-            case Unit.HOUR:
-                text = local.isoformat(timespec="seconds" if local.second else "minutes")
-                return f"{text}Z" if self.axis.zone == "UTC" else text + _offset_text(wall_ms - int(self.bounds[at]))
+        wall_ms = self._wall()[part]
+        local = wall_ms.astype("datetime64[ms]")
+        texts: list[str] = np.datetime_as_string(local, unit=_SHOWN[self.axis.unit]).tolist()
+        if self.axis.unit is not Unit.HOUR:
+            return texts
+        texts = [text.removesuffix(":00") for text in texts]
+        if self.axis.zone == "UTC":
+            return [f"{text}Z" for text in texts]
+        offsets_ms = (wall_ms - self.bounds[:-1][part]).tolist()
+        return [text + _offset_text(offset_ms) for text, offset_ms in zip(texts, offsets_ms, strict=True)]
 
     def _find_time(self, text: str) -> int | None:
         assert self.axis is not None

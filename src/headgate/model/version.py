@@ -82,13 +82,3 @@ class Checkpoint:
     offsets: dict[str, int | str] | None
     started_ms: int
     published_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """A partition of an input, fixed to the version that an attempt reads."""
-
-    dataset: str
-    key: str
-    version: int
-    files: tuple[File, ...]

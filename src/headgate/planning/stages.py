@@ -95,6 +95,7 @@ def make_stages(
                 retry=effective.retry,
                 breaker=effective.breaker,
                 typical_ms=terms.typical_ms.get(part.name, UNKNOWN_MS),
+                can_yield=dataset.batches_ms is not None,
             )
         )
     priorities = priorities_of(plan, snapshot, stages, terms.order)

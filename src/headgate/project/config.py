@@ -208,6 +208,7 @@ class ClassSection(_Section):
     floor: _Share | None = None
     reserved: int | None = Field(default=None, ge=0, le=1_000_000)
     weight: _Weight | None = None
+    patience: _Length | None = None
     timezone: _Zone = "UTC"
     windows: list[WindowSection] = Field(default_factory=list)
     retry: RetrySection = Field(default_factory=RetrySection)

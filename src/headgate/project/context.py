@@ -40,6 +40,22 @@ class Context:
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     watermark_ms: int | None = field(default=None, init=False)
     offsets: dict[str, int | str] = field(default_factory=dict, init=False)
+    has_looked: bool = field(default=False, init=False, repr=False)
+    """Whether the function has asked for `resume_from`."""
+    _resume_from: int | str | None = field(default=None, init=False, repr=False)
+
+    @property
+    def resume_from(self) -> int | str | None:
+        """Return the offset of the last batch that is saved, behind which a function that yields batches goes on.
+
+        None to begin at the beginning.
+        """
+        self.has_looked = True
+        return self._resume_from
+
+    def resume_at(self, offset: int | str) -> None:
+        """Say what `resume_from` is: for Headgate, and for tests of functions."""
+        self._resume_from = offset
 
     @property
     def start(self) -> datetime | None:
@@ -96,8 +112,17 @@ class Context:
         """
         if not isinstance(name, str) or not name:
             raise UsageError(f"set_offset takes a name as text, got {name!r}")
-        if not isinstance(value, int | str) or isinstance(value, bool):
-            raise UsageError(f"offset {name} must be a whole number or text, got {type(value).__name__}")
-        if isinstance(value, int) and value not in _INTEGERS:
-            raise UsageError(f"offset {name} is {value:#x}, which does not fit into 64 bits", hint="Give it as text.")
+        check_offset(f"offset {name}", value)
         self.offsets[name] = value
+
+
+def check_offset(what: str, value: object) -> None:
+    """Raise if a value cannot be kept as an offset.
+
+    Raises:
+        UsageError: It is neither text nor a whole number of 64 bits.
+    """
+    if not isinstance(value, int | str) or isinstance(value, bool):
+        raise UsageError(f"{what} must be a whole number or text, got {type(value).__name__}")
+    if isinstance(value, int) and value not in _INTEGERS:
+        raise UsageError(f"{what} is {value:#x}, which does not fit into 64 bits", hint="Give it as text.")

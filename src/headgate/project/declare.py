@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _DECLARABLE = (ErrorClass.TRANSIENT, ErrorClass.PERMANENT, ErrorClass.DATA, ErrorClass.RESOURCE)
-_CO_VARARGS, _CO_VARKEYWORDS, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x04, 0x08, 0x80, 0x200
+_CO_VARARGS, _CO_VARKEYWORDS, _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x04, 0x08, 0x20, 0x80, 0x200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Declaration:
         pools: Slots that an attempt takes, by pool.
         concurrency: Attempts at a time; None for no bound.
         failure_modes: Ways in which it is known to fail.
+        batches_ms: How often its progress is saved at most, if it yields batches.
         file: Where it was declared.
         line: In which line.
     """
@@ -58,6 +59,7 @@ class Declaration:
     pools: dict[str, int]
     concurrency: int | None
     failure_modes: tuple[FailureMode, ...]
+    batches_ms: int | None
     file: str
     line: int
 
@@ -101,6 +103,7 @@ def dataset(
     pools: list[str] | dict[str, int] | None = None,
     concurrency: int | None = None,
     failures: list[FailureMode] | None = None,
+    batches: float | str | None = None,
 ) -> Callable[[_Function], _Function]: ...
 
 
@@ -116,6 +119,7 @@ def dataset(
     pools: list[str] | dict[str, int] | None = None,
     concurrency: int | None = None,
     failures: list[FailureMode] | None = None,
+    batches: float | str | None = None,
 ) -> Any:
     """Declare the dataset that a function makes, partition by partition; the function itself stays as it is.
 
@@ -132,6 +136,9 @@ def dataset(
         pools: Pools of headgate.toml from which an attempt takes a slot, or how many slots it takes of each.
         concurrency: How many attempts of it run at a time, over all runs.
         failures: Ways in which it is known to fail, built with `headgate.failure(...)`; the first that matches counts.
+        batches: Says that the function is a generator of `headgate.Batch(data, offset=...)`, and how often, at most,
+            its progress is saved so that the next attempt can go on from there: a length of time, or 0 for after
+            every batch.
 
     Raises:
         UsageError: Something of this cannot be.
@@ -148,6 +155,7 @@ def dataset(
             pools=pools,
             concurrency=concurrency,
             failures=failures,
+            batches=batches,
         )
         target.__headgate__ = declaration  # type: ignore[attr-defined]
         _declared.append(declaration)
@@ -251,6 +259,7 @@ def _declaration(
     pools: object,
     concurrency: object,
     failures: object,
+    batches: object,
 ) -> Declaration:
     if not isinstance(function, FunctionType):
         raise UsageError(f"@headgate.dataset decorates functions, got {shown_value(function)}")
@@ -276,6 +285,7 @@ def _declaration(
         _pools(where, pools),
         _concurrency(where, concurrency),
         _failure_modes(where, failures),
+        _batches_ms(where, code, batches),
         code.co_filename,
         code.co_firstlineno,
     )
@@ -367,6 +377,32 @@ def _failure_modes(where: str, failures: object) -> tuple[FailureMode, ...]:
             hint='Write failures=[headgate.failure(ValueError, "data", "Look at the file.")].',
         )
     return tuple(failures)
+
+
+def _batches_ms(where: str, code: CodeType, batches: object) -> int | None:
+    if batches is None:
+        return None
+    batches_ms = 0 if batches in (0, "0s") and not isinstance(batches, bool) else length_ms(batches)
+    if batches_ms is None:
+        raise UsageError(
+            f"{where}: batches {batches!r} is no length of time",
+            hint='Give seconds, or text: "30s", "5m"; 0 saves progress after every batch.',
+        )
+    if code.co_flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR):
+        raise UsageError(
+            f"{where}: batches= is not for async functions", hint="Make it a plain generator: def and yield."
+        )
+    if not code.co_flags & _CO_GENERATOR:
+        raise UsageError(
+            f"{where}: batches= is for functions that yield batches, and this one has no yield",
+            hint="Write yield headgate.Batch(data, offset=...), or leave batches= out.",
+        )
+    if CONTEXT_PARAMETER not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+        raise UsageError(
+            f"{where}: batches= needs the parameter {CONTEXT_PARAMETER}",
+            hint=f"{CONTEXT_PARAMETER}.resume_from is the offset behind which the function goes on; None at first.",
+        )
+    return batches_ms
 
 
 def _is_count(value: object) -> bool:

@@ -128,4 +128,5 @@ def _dataset(root: Path, declared: Declaration, reader: CodeReader) -> Dataset:
         pools=declared.pools,
         concurrency=declared.concurrency,
         failure_modes=declared.failure_modes,
+        batches_ms=declared.batches_ms,
     )

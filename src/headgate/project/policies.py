@@ -195,6 +195,7 @@ def _service_class(name: str, section: ClassSection | None) -> ServiceClass:
         floor=section.floor,
         reserved=section.reserved,
         weight=section.weight,
+        patience_ms=section.patience,
     )
     windows = tuple(
         TimeWindow(section.timezone, window.ceiling, window.days, window.month_days, window.start, window.end)

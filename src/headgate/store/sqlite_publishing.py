@@ -94,6 +94,7 @@ class Publishing:
         entry = self.journal_head().seq + 1
         verdicts = [self._judge(c, found.get(c.attempt), batch, entry, now_ms) for c in candidates]
         self._write(batch)
+        self._forget_batches(batch.checkpoints)
         self._connection.executemany(self._sql["end_attempt"], batch.superseded)
         self._connection.executemany(self._sql["fence_attempt"], batch.fenced)
         if batch.records:
@@ -145,6 +146,12 @@ class Publishing:
         many(self._sql["add_lineage"], batch.lineage)
         many(self._sql["set_head"], batch.heads)
         many(self._sql["succeed_attempt"], batch.succeeded)
+
+    def _forget_batches(self, checkpoints: Sequence[Row]) -> None:
+        """Remove the saved batches of partitions that are published."""
+        if self._connection.execute(self._sql["any_batch"]).fetchone() == (1,):
+            rows = [(dataset, key, run) for _, run, dataset, key, *_ in checkpoints]
+            self._connection.executemany(self._sql["forget_published_batches"], rows)
 
     def observe(self, observations: Sequence[Observation], *, author: str, now_ms: int) -> int:
         """Make a new version and head of each source partition whose file is new or changed; return how many."""

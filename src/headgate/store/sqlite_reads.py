@@ -8,13 +8,13 @@ from headgate.errors import UsageError
 from headgate.model.run import AttemptState
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_errors import explaining
-from headgate.store.sqlite_rows import array, attempt_of, checkpoint_of, run_of, unsigned, version_of
+from headgate.store.sqlite_rows import array, attempt_of, checkpoint_of, files_from_text, run_of, unsigned, version_of
 from headgate.store.store import BreakerRow, HeadState, JournalEntry, Made, Tried, Uncollected
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from headgate.model.run import Attempt, Run, RunState
@@ -133,6 +133,13 @@ class SqliteReads:
         """Return milliseconds and bytes of the newest attempts of a dataset that have a checkpoint, newest first."""
         return [(took_ms, size) for took_ms, size in self._rows("durations", dataset=dataset, limit=limit)]
 
+    def outcomes(self, limit: int = 5000) -> dict[str, dict[str, int]]:
+        """Return how many of the newest attempts succeeded or failed, by dataset and error class."""
+        found: dict[str, dict[str, int]] = {}
+        for dataset, error_class, count in self._rows("outcomes", limit=limit):
+            found.setdefault(dataset, {})[error_class] = count
+        return found
+
     def command_answer(self, command: int) -> str | None:
         """Return the answer to a command; None while it waits, and when nothing is known of it any more."""
         row = self._row("command_answer", command=command)
@@ -154,6 +161,13 @@ class SqliteReads:
     def uncollected_attempts(self) -> list[Uncollected]:
         """Return attempts that do not run and whose staging paths are still recorded."""
         return [Uncollected(*row) for row in self._rows("uncollected_attempts")]
+
+    def parts_in_use(self, attempts: Iterable[int]) -> set[str]:
+        """Return the paths of files that saved batches name, and those that the tasks of attempts have published."""
+        used = {path for (path,) in self._rows("saved_paths")}
+        for (files,) in self._rows("made_files", attempts=array(attempts)):
+            used.update(file.path for file in files_from_text(files))
+        return used
 
     def journal_entries(self, *, limit: int | None = None) -> Iterator[JournalEntry]:
         """Yield journal entries, oldest first; the newest `limit` of them if given."""

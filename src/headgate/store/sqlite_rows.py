@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Run, RunKind, RunState
 from headgate.model.version import Checkpoint, File, Version
+from headgate.store.store import SavedBatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Row = tuple[Any, ...]
 
@@ -23,9 +24,9 @@ def array(values: Iterable[int] | Iterable[str]) -> str:
     return _encode(list(values))
 
 
-def files_to_text(files: Iterable[File]) -> str:
+def files_to_text(files: Sequence[File]) -> str:
     """Return files as they are stored."""
-    return _encode([[file.path, file.rows, file.bytes, file.hash] for file in files])
+    return _encode([[file.path, file.rows, file.bytes, file.hash] for file in files]) if files else "[]"
 
 
 def files_from_text(text: str) -> tuple[File, ...]:
@@ -73,6 +74,22 @@ def attempt_of(row: Row) -> Attempt:
     failure = None if error_class is None else Failure(ErrorClass(error_class), message, hint, traceback)
     values = (*row[:5], AttemptState(row[5]), *row[6:10], failure)
     return Attempt(*values)
+
+
+def saved_batch_of(row: Sequence[Any]) -> SavedBatch:
+    """Return a saved batch from a row of the statement `batches`, without its key."""
+    attempt, path, rows, size, digest, content, resume_from, schema, watermark_ms, offsets, inputs_digest, code = row
+    return SavedBatch(
+        attempt,
+        File(path, rows, size, digest),
+        content,
+        json.loads(resume_from),
+        _schema(schema) or (),
+        watermark_ms,
+        None if offsets is None else json.loads(offsets),
+        unsigned(inputs_digest),
+        code,
+    )
 
 
 def failure_columns(failure: Failure | None) -> tuple[str, str, str, str] | tuple[None, None, None, None]:

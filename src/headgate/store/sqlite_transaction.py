@@ -11,7 +11,15 @@ from headgate.errors import InternalError
 from headgate.model.run import AttemptState, RunState
 from headgate.store.journal import canonical
 from headgate.store.sqlite_publishing import Publishing
-from headgate.store.sqlite_rows import array, attempt_of, failure_columns, version_of
+from headgate.store.sqlite_rows import (
+    array,
+    attempt_of,
+    failure_columns,
+    offsets_to_text,
+    saved_batch_of,
+    signed,
+    version_of,
+)
 from headgate.store.store import Command
 
 if TYPE_CHECKING:
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
     from headgate.model.run import Attempt, Failure, Run
     from headgate.model.version import Version
-    from headgate.store.store import BreakerRow
+    from headgate.store.store import BreakerRow, SavedBatch
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 _LIVE = (RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED)
@@ -113,7 +121,38 @@ class SqliteTransaction(Publishing):
 
     def forget_paths(self, attempts: Iterable[int]) -> None:
         """Clear the staging paths of ended attempts whose files are collected."""
-        self._connection.executemany(self._sql["forget_path"], [(attempt,) for attempt in attempts])
+        self._connection.executemany(self._sql["forget_path"], [{"attempt": attempt} for attempt in attempts])
+
+    def save_batch(self, batch: SavedBatch) -> bool:
+        """Record progress of a running attempt; return whether it was running."""
+        row = {
+            "attempt": batch.attempt,
+            "path": batch.file.path,
+            "rows": batch.file.rows,
+            "bytes": batch.file.bytes,
+            "hash": batch.file.hash,
+            "content": batch.content,
+            "resume_from": json.dumps(batch.offset),
+            "schema": self._interned.schema(batch.schema),
+            "watermark_ms": batch.watermark_ms,
+            "offsets": offsets_to_text(batch.offsets),
+            "inputs_digest": signed(batch.inputs_digest),
+            "code": batch.code,
+        }
+        return self._connection.execute(self._sql["save_batch"], row).rowcount > 0
+
+    def batches(self, run: str, dataset: str, keys: Sequence[str]) -> dict[str, list[SavedBatch]]:
+        """Return what is saved of tasks, by key and in order; only of those that have something saved."""
+        parameters = {"run": self._interned.run(run), "dataset": self._interned.dataset(dataset), "keys": array(keys)}
+        found: dict[str, list[SavedBatch]] = {}
+        for key, *columns in self._connection.execute(self._sql["batches"], parameters):
+            found.setdefault(key, []).append(saved_batch_of(columns))
+        return found
+
+    def forget_batches(self, run: str, dataset: str, keys: Sequence[str]) -> None:
+        """Remove what is saved of tasks. Idempotent."""
+        number, name = self._interned.run(run), self._interned.dataset(dataset)
+        self._connection.executemany(self._sql["forget_batches"], [(name, key, number) for key in keys])
 
     def add_command(
         self,

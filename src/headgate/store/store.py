@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from headgate.model.run import ErrorClass, Failure
 
@@ -23,8 +23,7 @@ OVERTAKEN = Failure(ErrorClass.PERMANENT, "a newer version was published meanwhi
 """Why a superseded attempt failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """What an attempt offers for publishing. Fields as in `Version` and `Checkpoint`.
 
     `inputs` are the ids of the pinned versions, the lineage. `renews` asks for a new version even if the content is
@@ -108,6 +107,33 @@ class Uncollected:
 
     attempt: int
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedBatch:
+    """A batch checkpoint: durable progress inside an attempt, from which the next attempt of the task goes on.
+
+    Args:
+        attempt: The attempt that made it.
+        file: The part of the result that it added.
+        content: Checksum of that part.
+        offset: Where the next attempt goes on.
+        schema: Schema of the part, as in `Version`.
+        watermark_ms: What the function had said by then, as in `Checkpoint`.
+        offsets: Likewise.
+        inputs_digest: Digest of the inputs that were pinned.
+        code: Fingerprint of the code.
+    """
+
+    attempt: int
+    file: File
+    content: str
+    offset: int | str
+    schema: tuple[tuple[str, str], ...]
+    watermark_ms: int | None
+    offsets: dict[str, int | str] | None
+    inputs_digest: int
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +244,8 @@ class Transaction(Protocol):
         """Check fencing tokens and old heads, move heads, and record what was made.
 
         Post: for NEW and UNCHANGED the attempt is succeeded and has a checkpoint; its staging path is forgotten for
-        NEW and stays to be collected for UNCHANGED. For SUPERSEDED the attempt is superseded, with the failure
+        NEW and stays to be collected for UNCHANGED; what was saved of its batches is removed, also by runs that failed
+        or were cancelled. For SUPERSEDED the attempt is superseded, with the failure
         `OVERTAKEN`; for FENCED one that was lost is fenced; and nothing else changed. One journal entry for the call,
         if anything was published. Two candidates of one call never share a partition.
 
@@ -236,7 +263,30 @@ class Transaction(Protocol):
         ...
 
     def forget_paths(self, attempts: Iterable[int]) -> None:
-        """Clear the staging paths of ended attempts whose files are collected."""
+        """Clear the staging paths of ended attempts whose files are collected.
+
+        Those with saved batches keep theirs: their parts are collected later.
+        """
+        ...
+
+    def save_batch(self, batch: SavedBatch) -> bool:
+        """Record progress of an attempt behind what is saved of its task. Not journaled.
+
+        Returns:
+            Whether the attempt was running; if not, nothing was changed.
+        """
+        ...
+
+    def batches(self, run: str, dataset: str, keys: Sequence[str]) -> dict[str, list[SavedBatch]]:
+        """Return what is saved of tasks, by key and in order; only of those that have something saved.
+
+        Raises:
+            InternalError: There is no such run.
+        """
+        ...
+
+    def forget_batches(self, run: str, dataset: str, keys: Sequence[str]) -> None:
+        """Remove what is saved of tasks, because nothing can go on from it. Idempotent. Not journaled."""
         ...
 
     def observe(self, observations: Sequence[Observation], *, author: str, now_ms: int) -> int:
@@ -400,6 +450,17 @@ class Store(Protocol):
         """
         ...
 
+    def outcomes(self, limit: int = 5000) -> dict[str, dict[str, int]]:
+        """Return what the newest attempts of all datasets came to, as far as they came to something.
+
+        Args:
+            limit: How many attempts to look at.
+
+        Returns:
+            For each dataset how many attempts failed, by error class, and under an empty text how many succeeded.
+        """
+        ...
+
     def command_answer(self, command: int) -> str | None:
         """Return the answer to a command: empty for accepted, else why it was refused.
 
@@ -424,6 +485,10 @@ class Store(Protocol):
 
         In order of their ids. Succeeded ones are among them when the content had not changed.
         """
+        ...
+
+    def parts_in_use(self, attempts: Iterable[int]) -> set[str]:
+        """Return the paths of files that saved batches name, and those that the tasks of attempts have published."""
         ...
 
     def journal_entries(self, *, limit: int | None = None) -> Iterator[JournalEntry]:

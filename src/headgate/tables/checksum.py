@@ -41,7 +41,7 @@ from xxhash import xxh3_64_intdigest
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -100,6 +100,22 @@ class ContentChecksum:
     def text(self) -> str:
         """Return the checksum as it is stored: ``hgsum@1:rows:sum``."""
         return f"{ALGORITHM}:{self.rows}:{self._sum:024x}"
+
+
+def combined(texts: Iterable[str]) -> str:
+    """Return the checksum of a table from those of its parts, whatever was cut where.
+
+    Raises:
+        ValueError: One of them is no `hgsum@1`.
+    """
+    rows = total = 0
+    for text in texts:
+        algorithm, count, part = text.split(":")
+        if algorithm != ALGORITHM:
+            raise ValueError(f"{text} is no {ALGORITHM}")
+        rows += int(count)
+        total += int(part, 16)
+    return f"{ALGORITHM}:{rows}:{total:024x}"
 
 
 def _mix(hashes: Hashes, scratch: Hashes) -> None:

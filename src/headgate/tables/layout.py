@@ -1,4 +1,4 @@
-"""Where data files lie under the data root: ``DATASET/RUN/KEY-aATTEMPT.parquet``.
+"""Where data files lie under the data root: ``DATASET/RUN/KEY-aATTEMPT.parquet``, parts ``KEY-aATTEMPT-pPART``.
 
 The attempt's number makes a path unique; the key in it is for people and never read back. No path is ever
 computed from a user's text alone, and none leads out of the root.
@@ -16,18 +16,30 @@ from typing import TYPE_CHECKING
 from headgate.errors import InternalError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 MAX_SLUG = 80
 
 _COSMETIC = re.compile(r"[^A-Za-z0-9._-]")
-_STAGED = re.compile(r".*-a([0-9]{1,19})\.parquet")
+_STAGED = re.compile(r".*-a([0-9]{1,19})(-p[0-9]{4,9})?\.parquet")
+_PART = re.compile(r"-p[0-9]{4,9}\.parquet")
 
 
 def stage_path(dataset: str, run: str, key: str, attempt: int) -> str:
     """Return where an attempt stages its file, relative to the data root, with slashes."""
     slug = _COSMETIC.sub("_", key)[:MAX_SLUG].lstrip(".")
     return f"{dataset}/{run}/{slug}-a{attempt:04d}.parquet"
+
+
+def part_path(staged: str, number: int) -> str:
+    """Return where an attempt stages a part of its result: beside the file that it would stage as a whole."""
+    return f"{staged.removesuffix('.parquet')}-p{number:04d}.parquet"
+
+
+def is_part(staged: str, path: str) -> bool:
+    """Return whether a path is that of a part of what an attempt stages."""
+    stem = staged.removesuffix(".parquet")
+    return path.startswith(f"{stem}-p") and _PART.fullmatch(path, len(stem)) is not None
 
 
 def resolve(data_root: Path, relative: str) -> Path:
@@ -107,14 +119,39 @@ def collect(data_root: Path, relative: str) -> None:
         raise UnavailableError(f"cannot remove {path}: {error.strerror}") from error
 
 
+def collect_parts(data_root: Path, staged: dict[int, str], used: Collection[str]) -> None:
+    """Remove the parts that attempts left behind, but for those in use. Idempotent.
+
+    Args:
+        data_root: The data root.
+        staged: Where each attempt would stage a whole file, by its number.
+        used: Paths of parts that are needed, relative to the data root.
+
+    Raises:
+        InternalError: A path would lie outside the root.
+        UnavailableError: The file system refused.
+    """
+    for folder in {path.rpartition("/")[0] for path in staged.values()}:
+        for name, attempt, is_part_of in _staged_in(resolve(data_root, folder)):
+            path = f"{folder}/{name}"
+            if is_part_of and attempt in staged and path not in used:
+                collect(data_root, path)
+
+
 def attempts_on_disk(data_root: Path) -> Iterator[tuple[str, int]]:
     """Yield the relative path and attempt number of every staged or published file, in no order."""
     for dataset in _directories(data_root):
         for run in _directories(dataset):
-            with os.scandir(run) as entries:
-                for entry in entries:
-                    if match := _STAGED.fullmatch(entry.name):
-                        yield f"{dataset.name}/{run.name}/{entry.name}", int(match[1])
+            for name, attempt, _ in _staged_in(run):
+                yield f"{dataset.name}/{run.name}/{name}", attempt
+
+
+def _staged_in(folder: Path) -> Iterator[tuple[str, int, bool]]:
+    """Yield the name of each staged file in a folder, its attempt, and whether it is a part."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if match := _STAGED.fullmatch(entry.name):
+                yield entry.name, int(match[1]), match[2] is not None
 
 
 def _directories(parent: Path) -> list[Path]:

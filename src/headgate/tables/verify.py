@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from headgate.model.version import File
@@ -47,6 +48,26 @@ def verify_file(path: Path, expected: File, content: str) -> list[str]:
     if content.startswith(f"{ALGORITHM}:") and found != content:
         return [f"{path} has the content {found} instead of {content}"]
     return []
+
+
+def verify_parts(paths: Sequence[Path], content: str) -> list[str]:
+    """Return what is wrong with the content of a version in several files, whose bytes are what it says.
+
+    Args:
+        paths: Where they lie.
+        content: Content checksum of the version.
+    """
+    import pyarrow as pa
+
+    from headgate.tables.checksum import ALGORITHM, combined
+
+    if not content.startswith(f"{ALGORITHM}:"):
+        return []
+    try:
+        found = combined(_decoded(path)[1] for path in paths)
+    except (OSError, pa.ArrowException) as error:
+        return [f"{paths[0]} and the other parts cannot be read: {error}"]
+    return [] if found == content else [f"{paths[0]} and the other parts have the content {found} instead of {content}"]
 
 
 def _decoded(path: Path) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headgate.errors import InternalError
 from headgate.model.calendar import zone_of
 from headgate.tables import layout
-from headgate.tables.verify import verify_file
+from headgate.tables.verify import verify_file, verify_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from headgate.model.dataset import Dataset
     from headgate.model.grid import Grid
-    from headgate.model.version import File
+    from headgate.model.version import Version
     from headgate.store.store import Store
 
 EVERY = 2**62
@@ -74,16 +74,15 @@ def check_state(store: Store, data_root: Path, sources: frozenset[str]) -> State
             continue
         for version in store.heads(name):
             heads += 1
-            for file in version.files:
-                files += 1
-                size += file.bytes
-                # A checksum is of all files of a version; there is one file a version.
-                content = version.content if len(version.files) == 1 else ""
-                for what in _differences(data_root, file, content):
-                    problems.append(f"the head of {name} {version.key} (version {version.id}): {what}")
-                    damaged[name, version.key] = None
+            files += len(version.files)
+            size += sum(file.bytes for file in version.files)
+            for what in _differences(data_root, version):
+                problems.append(f"the head of {name} {version.key} (version {version.id}): {what}")
+                damaged[name, version.key] = None
         made.update(checkpoint.version for checkpoint in store.checkpoints(name, limit=EVERY))
     ceiling = store.next_id()
+    # Parts are published by a later attempt than the one that made them.
+    in_use = store.parts_in_use(attempt for _, attempt in on_disk if attempt not in made)
     orphans = []
     for path, attempt in on_disk:
         if attempt >= ceiling:
@@ -91,7 +90,7 @@ def check_state(store: Store, data_root: Path, sources: frozenset[str]) -> State
                 f"{path} was made by attempt {attempt}, but the state store knows only attempts below {ceiling}: "
                 "it is older than the data"
             )
-        elif attempt not in made and attempt not in running:
+        elif attempt not in made and attempt not in running and path not in in_use:
             orphans.append(path)
     return StateCheck(heads, files, size, tuple(problems), tuple(orphans), tuple(damaged), unowned)
 
@@ -131,8 +130,12 @@ def _date(instant_ms: int, zone: ZoneInfo) -> str:
     return f"{moment:%Y-%m-%d}" if moment.time() == time() else moment.isoformat()
 
 
-def _differences(data_root: Path, file: File, content: str) -> list[str]:
+def _differences(data_root: Path, version: Version) -> list[str]:
     try:
-        return verify_file(layout.resolve(data_root, file.path), file, content)
+        paths = [layout.resolve(data_root, file.path) for file in version.files]
     except InternalError as error:
         return [error.message]
+    # A checksum is of all files of a version.
+    content = version.content if len(paths) == 1 else ""
+    found = [what for path, file in zip(paths, version.files, strict=True) for what in verify_file(path, file, content)]
+    return found or (verify_parts(paths, version.content) if len(paths) > 1 else [])

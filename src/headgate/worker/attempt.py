@@ -19,7 +19,8 @@ from headgate.project.context import Context
 from headgate.project.functions import CONTEXT_PARAMETER, InputKind, kind_of, unwrapped
 from headgate.worker.failures import AttemptError, failed
 from headgate.worker.inputs import OpenInputs
-from headgate.worker.messages import Failed, Staged, StagedFile
+from headgate.worker.link import NO_LINK
+from headgate.worker.messages import Failed, Staged, StagedFile, Yielded
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from headgate.tables.staging import StagedTable
+    from headgate.worker.batches import BatchStager
+    from headgate.worker.link import Link
     from headgate.worker.messages import Order
 
 
@@ -43,7 +46,7 @@ _entries: dict[tuple[str, str], _Entry] = {}
 """By the name and the code of the function: a process that runs attempts itself may see it edited."""
 
 
-def run_attempt(order: Order) -> Staged | Failed:
+def run_attempt(order: Order, link: Link = NO_LINK) -> Staged | Failed | Yielded:
     """Run one attempt of a synchronous function, here and now. Never raises."""
     inputs: OpenInputs | None = None
     started_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
@@ -55,6 +58,9 @@ def run_attempt(order: Order) -> Staged | Failed:
             arguments = inputs.arguments(entry.kinds)
         context = _add_context(order, entry, arguments)
         value = entry.function(**arguments)
+        if order.batches_ms is not None:
+            stager = _stage_batches(order, value, context, link, inputs)
+            return Yielded(order.attempt) if stager is None else stager.staged(started_ms, began)
         table = None if value is None else _stage(order, value)
         if inputs is not None:
             inputs.check()
@@ -209,7 +215,22 @@ def _add_context(order: Order, entry: _Entry, arguments: dict[str, Any]) -> Cont
         return None
     context = Context(order.dataset, order.key, order.window, order.attempt, order.number, order.run, order.parameters)
     arguments[CONTEXT_PARAMETER] = context
+    if order.resume is not None:
+        context.resume_at(order.resume.offset)
+        context.watermark_ms = order.resume.watermark_ms
+        context.offsets.update(order.resume.offsets or {})
     return context
+
+
+def _stage_batches(
+    order: Order, value: object, context: Context | None, link: Link, inputs: OpenInputs | None
+) -> BatchStager | None:
+    """Stage what a function with `batches=` yields; return None if it stopped because it was asked to."""
+    from headgate.worker.batches import BatchStager
+
+    assert context is not None, "batches= is refused without ctx"
+    stager = BatchStager(order, context, link, lambda: None if inputs is None else inputs.check())
+    return stager if stager.stage(value) else None
 
 
 def _stage(order: Order, value: object) -> StagedTable:

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from headgate.model.run import ErrorClass
 from headgate.worker.lifeline import Lifeline
-from headgate.worker.messages import Beat, Cancelled, Drop, Failed, Order, Staged, Work, frame, split_frames, to_worker
+from headgate.worker.messages import (
+    Beat,
+    Cancelled,
+    Drop,
+    Failed,
+    Order,
+    Staged,
+    Work,
+    YieldUp,
+    frame,
+    split_frames,
+    to_worker,
+)
 from headgate.worker.replies import broken_runner, reply
 
 if TYPE_CHECKING:
@@ -74,7 +86,7 @@ class IoWorker(asyncio.Protocol):
             for message in to_worker.decode(body):
                 self._obey(message)
 
-    def _obey(self, message: Work | Drop) -> None:
+    def _obey(self, message: Work | Drop | YieldUp) -> None:
         match message:
             case Work():
                 for order in message.orders:
@@ -87,6 +99,8 @@ class IoWorker(asyncio.Protocol):
                     if attempt in self._tasks:
                         self._dropped.add(attempt)
                         self._tasks[attempt].cancel()
+            case YieldUp():
+                pass  # No async function has batch checkpoints.
 
     def _settle(self, attempt: int, task: asyncio.Task[Staged | Failed]) -> None:
         del self._tasks[attempt]

@@ -23,9 +23,12 @@ from headgate.worker.messages import (
     Drop,
     Failed,
     Order,
+    Progressed,
     Returned,
     Staged,
     Work,
+    Yielded,
+    YieldUp,
     frame,
     split_frames,
     to_worker,
@@ -34,6 +37,8 @@ from headgate.worker.replies import broken_runner, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from headgate.worker.link import Link
 
 PATIENCE_S = 1.0
 """How long an attempt may run before what waits behind it is given back."""
@@ -51,7 +56,9 @@ class SyncWorker:
         beat_s: Time between two beats.
     """
 
-    def __init__(self, channel: socket.socket, run: Callable[[Order], Staged | Failed], beat_s: float) -> None:
+    def __init__(
+        self, channel: socket.socket, run: Callable[[Order, Link], Staged | Failed | Yielded], beat_s: float
+    ) -> None:
         self._channel = channel
         self._run = run
         self._beat_s = beat_s
@@ -63,6 +70,17 @@ class SyncWorker:
         self._inbox = bytearray()
         self._running = 0
         self._running_since = 0.0
+        self._asked = 0
+        """The last attempt that was asked to yield while it ran."""
+
+    def report(self, message: Progressed) -> None:
+        """Send the progress of the attempt that runs."""
+        with self._lock:
+            self._channel.sendall(frame([message]))
+
+    def is_asked(self) -> bool:
+        """Return whether the attempt that runs was asked to yield."""
+        return self._asked == self._running
 
     def serve(self) -> NoReturn:
         """Run orders as they come; end with the coordinator."""
@@ -91,9 +109,9 @@ class SyncWorker:
                     return order
             self._readable.poll()
 
-    def _outcome(self, order: Order) -> Staged | Failed:
+    def _outcome(self, order: Order) -> Staged | Failed | Yielded:
         try:
-            return self._run(order)
+            return self._run(order, self)
         except Exception as error:
             return broken_runner(order.attempt, error)
 
@@ -113,7 +131,7 @@ class SyncWorker:
             if len(data) < CHUNK_BYTES:
                 return
 
-    def _obey(self, message: Work | Drop) -> None:
+    def _obey(self, message: Work | Drop | YieldUp) -> None:
         match message:
             case Work():
                 self._queue.extend(message.orders)
@@ -122,6 +140,10 @@ class SyncWorker:
                 self._queue = deque(order for order in self._queue if order.attempt not in dropped)
                 if dropped:
                     self._channel.sendall(frame([Cancelled(attempt) for attempt in dropped]))
+            case YieldUp():
+                if self._running in message.attempts:
+                    self._asked = self._running
+                self._give_back([order.attempt for order in self._queue if order.attempt in message.attempts])
 
     def _watch(self) -> NoReturn:
         try:
@@ -132,7 +154,7 @@ class SyncWorker:
                     if self._running:
                         self._receive()
                         if self._queue and now - self._running_since > PATIENCE_S:
-                            self._give_back()
+                            self._give_back([order.attempt for order in self._queue])
                     if now >= beat_at:
                         self._channel.sendall(frame([Beat(self._running)]))
                         beat_at = now + self._beat_s
@@ -144,7 +166,7 @@ class SyncWorker:
             traceback.print_exc()
             self._lifeline.end()
 
-    def _give_back(self) -> None:
-        attempts = [order.attempt for order in self._queue]
-        self._queue.clear()
-        self._channel.sendall(frame([Returned(attempts)]))
+    def _give_back(self, attempts: list[int]) -> None:
+        if attempts:
+            self._queue = deque(order for order in self._queue if order.attempt not in attempts)
+            self._channel.sendall(frame([Returned(attempts)]))

@@ -47,6 +47,29 @@ class InputPin(Struct, frozen=True):
     immutable: bool = False
 
 
+class StagedPart(Struct, frozen=True):
+    """One part of a result, staged, fsynced and audited: absolute path, rows, bytes, hash, content checksum."""
+
+    path: str
+    rows: int
+    bytes: int
+    hash: str
+    content: str
+
+
+class Resume(Struct, frozen=True):
+    """Where an attempt goes on: what was saved with the last batch checkpoint, and all parts up to there.
+
+    `schema` is that of every part; `watermark_ms` and `offsets` are what the function had said by then.
+    """
+
+    offset: int | str
+    parts: list[StagedPart]
+    schema: list[tuple[str, str]]
+    watermark_ms: int | None
+    offsets: dict[str, int | str] | None
+
+
 class Order(Struct, frozen=True):
     """One attempt to run.
 
@@ -67,6 +90,8 @@ class Order(Struct, frozen=True):
         declared_version: What the author's `version=` adds to it.
         service_class: Class of its run.
         spread: Among how many workers, at most, the orders of this class may be at a time; 0 for all.
+        batches_ms: How often at most progress is saved; None if the function yields no batches.
+        resume: Where it goes on; None at the beginning.
     """
 
     attempt: int
@@ -85,6 +110,8 @@ class Order(Struct, frozen=True):
     declared_version: str | None = None
     service_class: str = ""
     spread: int = 0
+    batches_ms: int | None = None
+    resume: Resume | None = None
 
 
 class StagedFile(Struct, frozen=True):
@@ -125,6 +152,26 @@ class Failed(Struct, frozen=True, tag="failed"):
     traceback: str
 
 
+class Progressed(Struct, frozen=True, tag="progressed"):
+    """A running attempt has staged a part; once that is recorded, another attempt can go on at `offset`.
+
+    No outcome: the attempt goes on. The other fields are those of `Resume`.
+    """
+
+    attempt: int
+    part: StagedPart
+    offset: int | str
+    schema: list[tuple[str, str]]
+    watermark_ms: int | None
+    offsets: dict[str, int | str] | None
+
+
+class Yielded(Struct, frozen=True, tag="yielded"):
+    """An attempt stopped after a checkpoint because it was asked to; another one goes on from there."""
+
+    attempt: int
+
+
 class Returned(Struct, frozen=True, tag="returned"):
     """Attempts that never started are given back: something slow runs in front of them."""
 
@@ -156,15 +203,22 @@ class Drop(Struct, frozen=True, tag="drop"):
     attempts: list[int]
 
 
+class YieldUp(Struct, frozen=True, tag="yield"):
+    """To a worker: stop these at their next batch checkpoint; give back those that have not started."""
+
+    attempts: list[int]
+
+
 class Work(Struct, frozen=True, tag="work"):
     """To a worker: run these, in order."""
 
     orders: list[Order]
 
 
-Outcome = Staged | Failed | Returned | Cancelled | Lost
-FromWorker = Staged | Failed | Returned | Cancelled | Beat
-ToWorker = Work | Drop
+Outcome = Staged | Failed | Yielded | Returned | Cancelled | Lost
+Report = Outcome | Progressed
+FromWorker = Staged | Failed | Yielded | Returned | Cancelled | Progressed | Beat
+ToWorker = Work | Drop | YieldUp
 
 _LENGTH = struct.Struct(">I")
 _encoder = msgspec.msgpack.Encoder()

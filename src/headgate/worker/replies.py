@@ -5,10 +5,10 @@ from __future__ import annotations
 import traceback
 
 from headgate.model.run import ErrorClass
-from headgate.worker.messages import Failed, Staged, frame
+from headgate.worker.messages import Failed, Staged, Yielded, frame
 
 
-def reply(outcome: Staged | Failed) -> bytes:
+def reply(outcome: Staged | Failed | Yielded) -> bytes:
     """Return an outcome as a frame; one that cannot be sent becomes a failure that says so."""
     try:
         return frame([outcome])

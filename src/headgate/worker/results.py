@@ -9,11 +9,14 @@ import pyarrow as pa
 
 from headgate.errors import UsageError
 from headgate.model.run import ErrorClass
+from headgate.project.batch import Batch
 from headgate.tables.schema import schema_text
 from headgate.worker.failures import AttemptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    Schema = tuple[tuple[str, str], ...]
 
 _WANTED = "return a table (Polars, Arrow, DuckDB, pandas), yield such tables, or return None"
 
@@ -29,9 +32,9 @@ def open_result(value: object, dataset: str) -> tuple[pa.Schema, Iterable[pa.Rec
         UsageError: It is neither, or an iterator without any table.
     """
     if not hasattr(value, "__next__"):
-        reader = _reader(value, f"{dataset} returned")
+        reader = reader_of(value, f"{dataset} returned")
         return reader.schema, reader
-    readers = (_reader(item, f"{dataset} yielded") for item in value)  # type: ignore[attr-defined]
+    readers = (reader_of(item, f"{dataset} yielded") for item in value)  # type: ignore[attr-defined]
     first = next(readers, None)
     if first is None:
         raise UsageError(f"{dataset} yielded nothing", hint="Yield at least one table, if need be an empty one.")
@@ -43,15 +46,24 @@ def _of_one_schema(
 ) -> Iterator[pa.RecordBatch]:
     expected = schema_text(schema)
     for number, reader in enumerate(readers, 1):
-        found = schema_text(reader.schema)
-        if found != expected:
-            raise AttemptError(
-                ErrorClass.DATA,
-                f"{dataset} yielded tables of different schemas: number {number} has {_columns(found, expected)}, "
-                f"the first one {_columns(expected, found)}",
-                hint="Cast every table to one schema before yielding it.",
-            )
+        check_schema(dataset, "tables", number, reader.schema, expected)
         yield from reader
+
+
+def check_schema(dataset: str, what: str, number: int, schema: pa.Schema, expected: Schema) -> None:
+    """Raise unless what a function yielded has the schema of what it yielded before.
+
+    Raises:
+        AttemptError: It has another one.
+    """
+    found = schema_text(schema)
+    if found != expected:
+        raise AttemptError(
+            ErrorClass.DATA,
+            f"{dataset} yielded {what} of different schemas: number {number} has {_columns(found, expected)}, "
+            f"the first one {_columns(expected, found)}",
+            hint="Cast every table to one schema before yielding it.",
+        )
 
 
 def _columns(these: tuple[tuple[str, str], ...], those: tuple[tuple[str, str], ...]) -> str:
@@ -59,7 +71,22 @@ def _columns(these: tuple[tuple[str, str], ...], those: tuple[tuple[str, str], .
     return ", ".join(different) or ("the same columns in the order " + ", ".join(name for name, _ in these))
 
 
-def _reader(value: Any, did: str) -> pa.RecordBatchReader:
+def reader_of(value: Any, did: str) -> pa.RecordBatchReader:
+    """Return the rows of a table.
+
+    Args:
+        value: The table.
+        did: What the function did, for messages.
+
+    Raises:
+        UsageError: It is none.
+        AttemptError: A column cannot be stored.
+    """
+    if isinstance(value, Batch):
+        raise UsageError(
+            f"{did} Batch, but is declared without batches=",
+            hint='Declare it with @headgate.dataset(batches="30s"), or yield the data alone.',
+        )
     library = type(value).__module__.partition(".")[0]
     if library == "polars" and type(value).__name__ == "LazyFrame":
         value = value.collect()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from headgate.errors import UsageError
@@ -153,3 +154,12 @@ def test_a_grid_says_which_keys_there_are() -> None:
     assert grid(daily("2013-01-01", "2013-01-02")).describe() == "Its only partition is 2013-01-01."
     assert grid(daily("2013-01-01")).describe() == "Its 2,556 partitions go from 2013-01-01 to 2019-12-31."
     assert grid(daily("2030-01-01")).describe() == "No partition exists yet: no window has ended."
+
+
+def test_keys_are_the_same_whatever_was_asked_before() -> None:
+    long = grid(hourly("2016-01-01", "2019-01-01"))
+    keys = long.keys(range(long.size))
+    moments = np.datetime64("2016-01-01T00:00") + np.arange(long.size) * np.timedelta64(1, "h")
+    assert keys == [f"{moment}Z" for moment in moments]
+    assert long.keys(reversed(range(long.size))) == keys[::-1]
+    assert [long.find(keys[at]) for at in (0, 63, 64, long.size - 1)] == [0, 63, 64, long.size - 1]

@@ -75,6 +75,15 @@ def test_offsets_of_another_kind_are_refused(name, value):
         Context("d", "all").set_offset(name, value)
 
 
+def test_a_context_knows_where_to_go_on_and_whether_the_function_looked():
+    ctx = Context("d", "all")
+    assert not ctx.has_looked
+    assert ctx.resume_from is None
+    assert ctx.has_looked
+    ctx.resume_at("page 7")
+    assert ctx.resume_from == "page 7"
+
+
 def test_the_logger_says_which_partition_a_record_is_about(caplog):
     caplog.set_level("INFO")
     Context("flights", "2013-01-01", attempt=7).logger.info("read %s rows", 3)

@@ -257,6 +257,33 @@ def test_pools_that_cannot_be(pools):
     assert 'pools=["warehouse"]' in error.hint
 
 
+@pytest.mark.parametrize(
+    ("batches", "batches_ms"), [(None, None), (0, 0), ("0s", 0), (0.5, 500), ("30s", 30_000), ("2m", 120_000)]
+)
+def test_batches(batches, batches_ms):
+    headgate.dataset(batches=batches)(define("def f(ctx): yield"))
+    (declared,) = take_declarations()
+    assert declared.batches_ms == batches_ms
+
+
+@pytest.mark.parametrize(
+    ("source", "batches", "says"),
+    [
+        ("def f(ctx): yield", "often", "batches 'often' is no length of time"),
+        ("def f(ctx): yield", True, "batches True is no length of time"),
+        ("def f(ctx): yield", -1, "batches -1 is no length of time"),
+        ("def f(ctx): return 1", "30s", "batches= is for functions that yield batches, and this one has no yield"),
+        ("async def f(ctx): yield", "30s", "batches= is not for async functions"),
+        ("async def f(ctx): pass", "30s", "batches= is not for async functions"),
+        ("def f(a): yield", "30s", "batches= needs the parameter ctx"),
+    ],
+)
+def test_batches_that_cannot_be(source, batches, says):
+    error = refusal(source, batches=batches)
+    assert error.message.startswith(f"dataset f: {says}")
+    assert error.hint
+
+
 @pytest.mark.parametrize("concurrency", [0, -1, "3", 1.5, True, 10**7])
 def test_concurrency_that_cannot_be(concurrency):
     assert (

@@ -41,6 +41,7 @@ slots = 8
 floor = 0.2
 reserved = 1
 weight = 2
+patience = "5s"
 timezone = "Europe/Zurich"
 windows = [
   { days = "mon-fri", from = "08:00", to = "18:00", ceiling = "25%" },
@@ -108,7 +109,7 @@ def test_what_headgate_toml_declares(policies):
     assert list(found.classes) == ["urgent", "fresh", "backfill", "maintenance"]
     backfill = found.classes["backfill"]
     assert (backfill.priority, backfill.ceiling, backfill.slots, backfill.floor) == (40, 0.5, 8, 0.2)
-    assert (backfill.reserved, backfill.weight) == (1, 2)
+    assert (backfill.reserved, backfill.weight, backfill.patience_ms) == (1, 2, 5_000)
     assert backfill.windows == (
         TimeWindow("Europe/Zurich", 0.25, frozenset(range(5)), frozenset(), 480, 1080),
         TimeWindow("Europe/Zurich", 0.0, frozenset(), frozenset({-1}), 0, 1440),
@@ -236,6 +237,11 @@ def test_an_unknown_class(policies):
         ("[classes.fresh]\nslots = -1", "headgate.toml:2: classes.fresh.slots must be at least 1, got -1", ""),
         ("[classes.fresh]\nreserved = -1", "classes.fresh.reserved must be at least 0, got -1", ""),
         ("[classes.fresh]\nweight = 0", "classes.fresh.weight must be at least 0.001, got 0", ""),
+        (
+            "[classes.fresh]\npatience = 0",
+            'classes.fresh.patience must be a length of time, such as 90, "90s", "10m" or "2h", got 0',
+            "",
+        ),
         (
             "[classes.fresh]\nceiling = 50",
             'classes.fresh.ceiling must be a share, from 0 to 1 or from "0%" to "100%"',

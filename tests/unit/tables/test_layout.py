@@ -1,7 +1,17 @@
 import pytest
 
 from headgate.errors import InternalError, UnavailableError
-from headgate.tables.layout import attempts_on_disk, collect, fsync_directories, make_directories, resolve, stage_path
+from headgate.tables.layout import (
+    attempts_on_disk,
+    collect,
+    collect_parts,
+    fsync_directories,
+    is_part,
+    make_directories,
+    part_path,
+    resolve,
+    stage_path,
+)
 
 
 def test_a_path_carries_the_attempt_and_a_cosmetic_key():
@@ -63,3 +73,29 @@ def test_attempts_on_disk_are_found(tmp_path):
     for other in ("d/r1/notes.txt", "d/r1/x-a1.parquet.inputs", "stray-a1.parquet"):
         (tmp_path / other).write_text("")
     assert dict(attempts_on_disk(tmp_path)) == relatives
+
+
+def test_parts_lie_beside_the_file_that_they_stand_for(tmp_path):
+    staged = stage_path("d", "r", "x-a0001-p0002", 7)
+    parts = [part_path(staged, 1), part_path(staged, 12345)]
+    assert parts == ["d/r/x-a0001-p0002-a0007-p0001.parquet", "d/r/x-a0001-p0002-a0007-p12345.parquet"]
+    assert all(is_part(staged, part) for part in parts)
+    others = [staged, part_path(stage_path("d", "r", "x-a0001-p0002", 70), 1), f"{parts[0]}.inputs", "e" + parts[0]]
+    assert not any(is_part(staged, other) for other in [*others, "d/r/x-a0001-p0002-a0007-p../../x.parquet"])
+    make_directories(tmp_path, [staged])
+    for path in [staged, *parts]:
+        resolve(tmp_path, path).write_text("")
+    assert sorted(attempts_on_disk(tmp_path)) == sorted((path, 7) for path in [staged, *parts])
+
+
+def test_parts_that_nobody_needs_are_removed_and_nothing_else(tmp_path):
+    staged = {7: stage_path("d", "r", "k", 7), 8: stage_path("d", "r", "k", 8)}
+    needed, spare = part_path(staged[7], 1), part_path(staged[7], 2)
+    running = part_path(stage_path("d", "r", "k", 9), 1)
+    make_directories(tmp_path, [needed])
+    for path in (needed, spare, running, staged[8]):
+        resolve(tmp_path, path).write_text("")
+    for _ in range(2):
+        collect_parts(tmp_path, staged, {needed})
+        assert {path for path, _ in attempts_on_disk(tmp_path)} == {needed, running, staged[8]}
+    collect_parts(tmp_path, {1: stage_path("never", "was", "k", 1)}, ())

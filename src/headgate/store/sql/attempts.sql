@@ -23,7 +23,8 @@ UPDATE attempt SET state = 'succeeded', finished_ms = ?, path = ? WHERE id = ?;
 UPDATE attempt SET state = 'fenced' WHERE id = ? AND state = 'lost';
 
 -- name: forget_path
-UPDATE attempt SET path = '' WHERE id = ? AND state <> 'running';
+UPDATE attempt SET path = ''
+WHERE id = :attempt AND state <> 'running' AND NOT EXISTS (SELECT 1 FROM batch WHERE attempt = :attempt);
 
 -- name: attempts
 SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
@@ -55,3 +56,10 @@ WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('returned'
     AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = a.dataset AND c.key = a.key AND c.run = a.run)
 GROUP BY a.dataset, a.key
 ORDER BY 1;
+
+-- name: outcomes
+SELECT d.name, coalesce(a.error_class, ''), count(*)
+FROM (SELECT dataset, state, error_class FROM attempt ORDER BY id DESC LIMIT :limit) a
+JOIN dataset d ON d.id = a.dataset
+WHERE a.state IN ('succeeded', 'failed', 'retried', 'lost')
+GROUP BY 1, 2;

@@ -1,0 +1,370 @@
+"""Watches a scheduler from outside: counts for itself what is started and what ends, and says what must not be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headgate.core.backoff import backoff_ms
+from headgate.core.breaker import BreakerState
+from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt
+from headgate.core.events import (
+    AttemptCancelled,
+    AttemptFailed,
+    AttemptReturned,
+    AttemptSucceeded,
+    AttemptYielded,
+    ContinueRequested,
+    PauseRequested,
+    PoolResized,
+    RetryRequested,
+    RunLimited,
+    RunSubmitted,
+    SlotsOffered,
+)
+from headgate.core.invariants import unlawful_starts, violations
+from headgate.core.reasons import delays
+from headgate.core.states import HALTED, MOVES
+from headgate.drivers.faulty.expected import unexpected
+from headgate.model.reason import Wait
+from headgate.model.run import ErrorClass, RunState, TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headgate.core.breaker import BreakerRecord
+    from headgate.core.effects import Step
+    from headgate.core.events import Event
+    from headgate.core.scheduler import Scheduler
+    from headgate.drivers.faulty.luck import Luck
+    from headgate.drivers.faulty.scene import Scene, Table
+    from headgate.model.policy import ServiceClass
+
+_SEEN = {
+    Wait.POOL: "pool full",
+    Wait.DATASET: "dataset full",
+    Wait.RUN: "run at its limit",
+    Wait.CEILING: "class at its ceiling",
+    Wait.TOTAL: "total reached",
+    Wait.RESERVED: "slots kept free for a higher class",
+    Wait.SLOTS: "slots all taken",
+}
+_LEFT = (TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF)
+
+Key = tuple[str, int]
+
+
+class Violation(Exception):
+    """Something happened that must never happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """An attempt that runs, as far as the scheduler knows."""
+
+    table: Table
+    service_class: ServiceClass
+    since_half_open: frozenset[tuple[str, int]]
+    """Breakers that were half open when it started, and for the how manieth time."""
+
+
+class Watch:
+    """What one scheduler has done, counted from its events and effects alone.
+
+    Args:
+        scene: The rules.
+        scheduler: Who is watched.
+        luck: Where to count what was seen.
+        breakers: How breakers stood when it began.
+    """
+
+    def __init__(self, scene: Scene, scheduler: Scheduler, luck: Luck, breakers: Mapping[str, BreakerRecord]) -> None:
+        self._scene = scene
+        self._scheduler = scheduler
+        self._luck = luck
+        self._classes = {one.name: one for one in scene.classes}
+        self._breakers = {name: record.state for name, record in breakers.items()}
+        self._opened: Counter[str] = Counter()
+        self._pools = {name: pool.slots for name, pool in scene.pools.items()}
+        self._limits: dict[str, int | None] = {}
+        self._paused: set[str] = set()
+        self._states: dict[str, list[TaskState]] = {}
+        self._changed: dict[str, list[bool]] = {}
+        self._flights: dict[Key, Flight] = {}
+        self._tries: dict[Key, int] = {}
+        self._not_before_ms: dict[Key, int] = {}
+        self._given_back: set[Key] = set()
+        self._attempts: Counter[Key] = Counter()
+        """By run and stage, as are retries, for the budget of retries."""
+        self._retries: Counter[Key] = Counter()
+        self._at_window: set[str] = set()
+        self._now_ms = 0
+
+    def after(self, event: Event, step: Step, now_ms: int) -> None:
+        """Look at a step. Raises `Violation` if it must not be."""
+        self._now_ms = max(self._now_ms, now_ms)
+        self._ended(event)
+        self._told(event)
+        for run, task, state in step.transitions:
+            self._moved(event, run, task, state)
+        for effect in step.effects:
+            match effect:
+                case SaveBreaker(record):
+                    self._saved(record)
+                case StartAttempt():
+                    self._started(effect)
+                case FinishRun(run, end):
+                    self._finished(run, end)
+        self._failed(event, step)
+        if isinstance(event, SlotsOffered) and not event.free and not step.effects:
+            return  # Nothing was changed but what is on offer, and the next event looks at that.
+        found = [*violations(self._scheduler), *unlawful_starts(self._scheduler, step), *self._overtaken(step)]
+        if found:
+            raise Violation("; ".join(found))
+
+    def look(self, breakers: Mapping[str, BreakerRecord]) -> None:
+        """Check after a commit that breakers are recorded as they stand, and that what waits has one reason each."""
+        for name, breaker in self._scheduler.breakers.items():
+            record = breakers.get(name)
+            if breaker.state is not (record.state if record else BreakerState.CLOSED):
+                raise Violation(f"breaker {name} is {breaker.state}, and is recorded as {record}")
+        windows = set()
+        for run, live in self._scheduler.runs.items():
+            if live.finished:
+                continue
+            counted = 0
+            for delay in delays(self._scheduler, run):
+                counted += delay.tasks
+                if delay.wait in _SEEN:
+                    self._luck.note(_SEEN[delay.wait])
+                if delay.wait is Wait.WINDOW:
+                    windows.add(run)
+                    name = live.service_class
+                    if any(flight.service_class.name == name for flight in self._flights.values()):
+                        self._luck.note("window closed while something ran")
+            if counted != live.tasks.total(*_LEFT):
+                raise Violation(f"run {run}: {counted} tasks have a reason to wait, {live.tasks.total(*_LEFT)} wait")
+        for run in self._at_window - windows:
+            if any(flying == run for flying, _ in self._flights):
+                self._luck.note("window opened for who waited")
+        self._at_window = windows
+
+    def at_end(self) -> None:
+        """Check that nothing is held any more once every run has ended."""
+        limits = (*self._scheduler.pools.values(), *self._scheduler.datasets.values())
+        used = [(limit.name, limit.used) for limit in limits if limit.used]
+        used += [(lane.lane, lane.used()) for lane in self._scheduler.lanes.values() if lane.used()]
+        if used or self._scheduler.used:
+            raise Violation(f"all has ended, and slots are taken: {used}, {self._scheduler.used} in all")
+
+    def _ended(self, event: Event) -> None:
+        """Take an attempt that ended off the list, and what it cost."""
+        match event:
+            case AttemptSucceeded() | AttemptFailed() | AttemptReturned() | AttemptYielded() | AttemptCancelled():
+                key = (event.run, event.task)
+                del self._flights[key]
+                fate = self._scene.fates[self._scene.requests[event.run].partition(event.task)]
+                if isinstance(event, AttemptFailed) and event.error_class is not fate.error:
+                    self._luck.unlucky.add(key)
+                if isinstance(event, AttemptReturned | AttemptYielded):
+                    self._tries[key] -= 1
+                    self._given_back.add(key)
+                if isinstance(event, AttemptReturned):
+                    self._attempts[event.run, self._stage(*key)] -= 1
+            case _:
+                pass
+
+    def _told(self, event: Event) -> None:
+        match event:
+            case RunSubmitted():
+                self._limits[event.run] = event.concurrency
+                if any(TaskState.BLOCKED in one.states for one in event.stages):
+                    self._luck.note("blocked by the plan")
+                self._states[event.run] = [TaskState(s) for one in event.stages for s in one.states.tolist()]
+                self._changed[event.run] = [bool(c) for one in event.stages for c in one.changed.tolist()]
+                self._paused.discard(event.run)
+                for table in (self._tries, self._not_before_ms, self._attempts, self._retries):
+                    for key in [key for key in table if key[0] == event.run]:
+                        del table[key]
+            case AttemptSucceeded(run, task, changed):
+                self._changed[run][task] = changed
+            case PauseRequested(run):
+                self._paused.add(run)
+            case ContinueRequested(run):
+                self._paused.discard(run)
+            case RunLimited(run, concurrency):
+                self._limits[run] = concurrency
+            case PoolResized(pool, slots):
+                self._pools[pool] = slots
+            case _:
+                pass
+
+    def _moved(self, event: Event, run: str, task: int, state: TaskState) -> None:
+        before = self._states[run][task]
+        revived = isinstance(event, RetryRequested) and before in HALTED and state is TaskState.WAITING
+        if revived:
+            self._tries[run, task] = 0
+        elif state not in MOVES[before]:
+            raise Violation(f"task {task} of run {run} went from {before.name} to {state.name}")
+        self._states[run][task] = state
+        match before, state:
+            case _, TaskState.SKIPPED:
+                self._luck.note("skipped")
+            case _, TaskState.BLOCKED:
+                self._luck.note("blocked")
+            case TaskState.BACKING_OFF, TaskState.FAILED:
+                if (run, task) in self._not_before_ms:
+                    raise Violation(f"task {task} of run {run} was given up while it backed off")
+                self._luck.note("parked then given up")
+            case TaskState.BACKING_OFF, TaskState.READY:
+                timed = (run, task) in self._not_before_ms
+                self._luck.note("backed off and tried again" if timed else "parked then let go")
+                if not timed:
+                    self._budget(run, task, is_granted=True)
+            case TaskState.RUNNING, TaskState.BACKING_OFF | TaskState.READY:
+                if isinstance(event, AttemptFailed) and event.error_class is not ErrorClass.LOST:
+                    is_timed = task in self._scheduler.runs[run].due_ms
+                    self._budget(run, task, is_granted=is_timed or state is TaskState.READY)
+
+    def _stage(self, run: str, task: int) -> int:
+        return self._scene.requests[run].place(task)[0]
+
+    def _budget(self, run: str, task: int, *, is_granted: bool) -> None:
+        """Check that a retry was granted, or not, as the budget has room."""
+        key = (run, self._stage(run, task))
+        policy = self._scene.tables[self._scene.requests[run].parts[key[1]].table].retry
+        room = max(policy.budget_min, int(policy.budget * self._attempts[key]))
+        if is_granted != (self._retries[key] < room):
+            what = "was granted a retry" if is_granted else "was refused a retry"
+            raise Violation(f"task {task} of run {run} {what}: {self._retries[key]} were, {room} may be")
+        self._retries[key] += is_granted
+
+    def _saved(self, record: BreakerRecord) -> None:
+        before = self._breakers.get(record.name, BreakerState.CLOSED)
+        self._breakers[record.name] = record.state
+        if record.state is BreakerState.OPEN and record.until_ms < self._now_ms:
+            raise Violation(f"breaker {record.name} was opened until {record.until_ms}, which is past")
+        if record.state is BreakerState.OPEN:
+            self._opened[record.name] += 1
+            self._luck.note("probe failed" if before is BreakerState.HALF_OPEN else "breaker opened")
+        elif record.state is BreakerState.CLOSED and before is BreakerState.HALF_OPEN:
+            self._luck.note("probe succeeded")
+
+    def _started(self, start: StartAttempt) -> None:
+        """Check a start against every limit, by own count."""
+        key = (start.run, start.task)
+        request = self._scene.requests[start.run]
+        table = self._scene.tables[request.parts[start.stage].table]
+        where = f"task {start.task} of run {start.run} was started"
+        if key in self._flights:
+            raise Violation(f"{where} while an attempt of it runs")
+        self._tries[key] = self._tries.get(key, 0) + 1
+        self._attempts[start.run, start.stage] += 1
+        if start.number != self._tries[key] or start.number > table.retry.attempts:
+            raise Violation(f"{where} as number {start.number}: it is {self._tries[key]} of {table.retry.attempts}")
+        if self._now_ms < self._not_before_ms.pop(key, 0):
+            raise Violation(f"{where} before it had backed off")
+        if start.run in self._paused:
+            raise Violation(f"{where} while the run is paused")
+        names = {f"dataset:{table.name}", *(f"pool:{name}" for name, _ in table.pools)}
+        states = {name: self._breakers.get(name, BreakerState.CLOSED) for name in sorted(names)}
+        half_open = frozenset((name, self._opened[name]) for name, s in states.items() if s is BreakerState.HALF_OPEN)
+        if BreakerState.OPEN in states.values():
+            raise Violation(f"{where} while a breaker is open: {states}")
+        self._flights[key] = Flight(table, self._classes[request.service_class], half_open)
+        self._limits_hold(where, start, table)
+        if key in self._given_back:
+            self._given_back.discard(key)
+            self._luck.note(
+                "yielded and taken up again" if table.can_yield else "worker gave back what it had not begun"
+            )
+
+    def _limits_hold(self, where: str, start: StartAttempt, table: Table) -> None:
+        flights = self._flights.values()
+        for name, _ in table.pools:
+            used = sum(slots for flight in flights for pool, slots in flight.table.pools if pool == name)
+            if used > self._pools[name]:
+                raise Violation(f"{where}: pool {name} has {self._pools[name]} slots, {used} are taken")
+        if table.concurrency is not None and sum(flight.table is table for flight in flights) > table.concurrency:
+            raise Violation(f"{where} beyond {table.concurrency} of {table.name}")
+        limit = self._limits[start.run]
+        if limit is not None and sum(run == start.run for run, _ in self._flights) > limit:
+            raise Violation(f"{where} beyond {limit} of the run")
+        if self._scene.total is not None and len(self._flights) > self._scene.total:
+            raise Violation(f"{where} beyond {self._scene.total} in all")
+        mine = self._flights[start.run, start.task].service_class
+        slots, depth = self._scene.lanes[table.lane]
+        beside = [flight for flight in flights if flight.table.lane is table.lane]
+        used, most = sum(flight.service_class is mine for flight in beside), self._most(mine, slots, depth)
+        if used > most or len(beside) > slots * depth:
+            raise Violation(f"{where}: {used} of {mine.name} run, {most} may; {len(beside)} in {slots * depth} slots")
+        for period in self._flights[start.run, start.task].since_half_open:
+            if sum(period in flight.since_half_open for flight in flights) > 1:
+                raise Violation(f"{where} while breaker {period[0]} is half open and has a probe")
+
+    def _most(self, mine: ServiceClass, slots: int, depth: int) -> int:
+        """Return how many attempts of a class may be in a lane now. Windows here are of one day, in UTC."""
+        minute = self._now_ms % 86_400_000 // 60_000
+        shares = [w.ceiling for w in mine.windows if w.start_minute <= minute < w.end_minute]
+        share = min([mine.ceiling, *shares])
+        most = max(1, int(share * slots + 1e-9)) * depth if share > 0 else 0
+        return most if mine.slots is None else min(most, mine.slots)
+
+    def _finished(self, run: str, end: RunState) -> None:
+        if any(flying == run for flying, _ in self._flights):
+            raise Violation(f"run {run} has ended, and attempts of it run")
+        states = self._states[run]
+        halted = any(state in HALTED for state in states)
+        if end in (RunState.SUCCEEDED, RunState.FAILED):
+            request = self._scene.requests[run]
+            found = unexpected(self._scene, request, states, self._changed[run], self._luck.unlucky)
+            if halted != (end is RunState.FAILED):
+                found.append(f"run {run} is {end}")
+            if found:
+                raise Violation("; ".join(found))
+
+    def _failed(self, event: Event, step: Step) -> None:
+        """Check what a failure led to."""
+        if not isinstance(event, AttemptFailed):
+            return
+        run, task, error = event
+        key, state = (run, task), self._states[run][task]
+        policy = self._scheduler.runs[run].tasks.stages[self._stage(run, task)].retry
+        is_last = error not in policy.on or self._tries[key] >= policy.attempts
+        passed = [moved.state for moved in step.transitions if moved[:2] == key]
+        if state is TaskState.CANCELLED or passed[:2] == [TaskState.BACKING_OFF, TaskState.FAILED]:
+            return
+        if is_last != (state is TaskState.FAILED):
+            raise Violation(f"task {task} of run {run} failed with {error}, number {self._tries[key]}: {state.name}")
+        if is_last:
+            self._luck.note("failed at once" if error not in policy.on else "failed after its last try")
+        elif task in self._scheduler.runs[run].due_ms:
+            wait_ms = backoff_ms(policy, run, task, self._tries[key])
+            self._not_before_ms[key] = self._now_ms + wait_ms
+        elif state is TaskState.BACKING_OFF:
+            if error is ErrorClass.LOST:
+                raise Violation(f"task {task} of run {run} waits for the retry budget because a worker died")
+            self._luck.note("parked for the retry budget")
+
+    def _overtaken(self, step: Step) -> list[str]:
+        """Return which starts took what a higher class could have used. Floors may do that."""
+        found = []
+        for start in [effect for effect in step.effects if isinstance(effect, StartAttempt)]:
+            flight = self._flights.get((start.run, start.task))
+            if flight is None:
+                continue
+            lane = self._scheduler.lanes[flight.table.lane]
+            for live in self._scheduler.runs.values():
+                queue = lane.by_name[live.service_class]
+                if queue.service_class.priority <= flight.service_class.priority or not live.may_start():
+                    continue
+                could = queue.used < queue.allowed and lane.leaves_reserved(queue)
+                waits = [one for one in live.stages if one.ready and one.stage.lane is lane.lane]
+                if not could or all(one.obstacle() is not None for one in waits):
+                    continue
+                if flight.service_class.floor > 0:
+                    self._luck.note("floor served before a higher class")
+                else:
+                    found.append(f"task {start.task} of run {start.run} was started before run {live.id}")
+        return found
