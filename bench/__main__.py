@@ -18,6 +18,7 @@ NAMES = (
     "flights",
     "waiting",
     "heterogeneous",
+    "batches",
 )
 MODULES = {"async": "sleepers"}
 """Where the name of a benchmark cannot be that of a module."""

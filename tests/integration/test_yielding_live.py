@@ -103,10 +103,8 @@ def test_a_backfill_yields_to_a_fresh_run_and_goes_on_from_its_offset(place: Ter
     assert on_disk(place) == named
 
 
-@pytest.mark.parametrize("is_edited", [False, True])
-def test_a_cancelled_run_goes_on_from_its_batches_unless_the_code_has_changed(
-    place: Terminals, *, is_edited: bool
-) -> None:
+@pytest.mark.parametrize("changed", ["nothing", "the code", "a file"])
+def test_a_cancelled_run_goes_on_from_its_batches_while_they_hold(place: Terminals, changed: str) -> None:
     place.hold("history")
     backfill = place.start("backfill", "history", "--yes", "--reason", "why")
     place.wait_for("seen", backfill)
@@ -116,12 +114,14 @@ def test_a_cancelled_run_goes_on_from_its_batches_unless_the_code_has_changed(
     place.call("check", "--state")
     (place.root / "seen").unlink()
     place.release("history")
-    if is_edited:
+    if changed == "the code":
         (place.root / "yielding_pipeline.py").write_text(PIPELINE.replace("n < 3", "n < 2"))
+    elif changed == "a file":
+        next((place.root / "data" / "history").rglob("2024-01-01-*-p0001.parquet")).unlink()
     place.call("retry", "latest")
-    offsets = [json.loads(line)[2] for line in (place.root / "seen").read_text().splitlines()]
-    assert len(offsets) == 2
-    assert offsets == [None, None] if is_edited else all(offset > 0 for offset in offsets)
+    seen = [json.loads(line) for line in (place.root / "seen").read_text().splitlines()]
+    goes_on = {key: offset is not None for _, key, offset in seen}
+    assert goes_on == {"2024-01-01": changed == "nothing", "2024-01-02": changed != "the code"}
     place.call("check", "--state")
     store = open_store(place.root / ".headgate" / "state.db", data_root=place.root / "data", create=False)
     named = {file.path for version in store.heads("history") for file in version.files}

@@ -9,6 +9,7 @@ import pytest
 from headgate.core.admission import LaneQueue
 from headgate.core.breaker import Breaker, BreakerState
 from headgate.core.events import SlotsOffered
+from headgate.core.live_run import LiveRun
 from headgate.core.queues import StageQueue
 from headgate.core.scheduler import Scheduler
 from headgate.core.task_table import TaskTable
@@ -206,8 +207,8 @@ def test_a_coordinator_that_drops_what_falls_due_while_it_closes_its_offers(monk
 
 
 def test_a_run_that_ends_before_its_tasks(monkeypatch, outside_only):
-    def early(scheduler, state, live):
+    def early(live, state):
         return RunState.SUCCEEDED if state is None and live.tasks.total(TaskState.SUCCEEDED) else state
 
-    after(monkeypatch, Scheduler, "_end", early)
+    after(monkeypatch, LiveRun, "end", early)
     assert "must be" in found()

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from headgate.core.backoff import backoff_ms
+from headgate.core.states import HALTED
+from headgate.errors import InternalError
+from headgate.model.run import ErrorClass, RunState, TaskState
+
 if TYPE_CHECKING:
     from headgate.core.queues import RunQueue, StageQueue
     from headgate.core.task_table import TaskTable
-    from headgate.model.run import RunState
 
 
 @dataclass(slots=True, eq=False)
@@ -52,3 +56,102 @@ class LiveRun:
         return (
             self.closing is None and not self.is_paused and (self.concurrency is None or self.used < self.concurrency)
         )
+
+    def wake(self) -> None:
+        """Queue again in every lane where there is something to start."""
+        for line in self.lines:
+            line.wake()
+
+    def again(self, stage: StageQueue, task: int) -> None:
+        """Make a task ready that has run to no end."""
+        if self.closing is RunState.CANCELLED:
+            self.tasks.move(task, stage.number, TaskState.CANCELLED)
+        else:
+            self.tasks.make_ready(task, stage.number)
+
+    def fail(self, stage: StageQueue, task: int, error_class: ErrorClass, now_ms: int, *, is_last: bool) -> int | None:
+        """Take note that an attempt of a task failed; return when the next one is due, if it has to wait for that.
+
+        Args:
+            stage: The task's stage.
+            task: The task.
+            error_class: How it failed.
+            now_ms: UTC milliseconds.
+            is_last: Whether there will be no further attempt.
+        """
+        table, number = self.tasks, stage.number
+        if self.closing is RunState.CANCELLED:
+            table.move(task, number, TaskState.CANCELLED)
+            return None
+        if is_last:
+            table.halt(task, number, TaskState.FAILED)
+            return None
+        # A worker that died is no sign of an outage, so it does not use up the budget.
+        is_charged = error_class is not ErrorClass.LOST
+        if is_charged and not stage.budget_has_room():
+            table.move(task, number, TaskState.BACKING_OFF)
+            stage.parked.append(task)
+            return None
+        stage.retries += is_charged
+        wait_ms = backoff_ms(stage.stage.retry, self.id, task, table.tries[task])
+        if not wait_ms:
+            table.make_ready(task, number)
+            return None
+        table.move(task, number, TaskState.BACKING_OFF)
+        self.due_ms[task] = now_ms + wait_ms
+        return self.due_ms[task]
+
+    def cancel(self) -> list[int]:
+        """Cancel everything that does not run; return what does."""
+        if self.finished:
+            return []
+        self.closing = RunState.CANCELLED
+        self.tasks.cancel_unstarted()
+        self.due_ms.clear()
+        for stage in self.stages:
+            stage.parked.clear()
+        return self.tasks.tasks_in(TaskState.RUNNING)
+
+    def settle_parked(self) -> None:
+        """Give up tasks that wait for the retry budget when nothing is left that could make room in it."""
+        table = self.tasks
+        parked = [(stage, task) for stage in self.stages for task in stage.parked]
+        if not parked or table.totals[TaskState.READY] or table.totals[TaskState.BACKING_OFF] > len(parked):
+            return
+        for stage in self.stages:
+            stage.unpark()
+        if table.totals[TaskState.READY]:
+            return
+        for stage, task in parked:
+            table.halt(task, stage.number, TaskState.FAILED)
+            stage.parked.clear()
+
+    def end(self) -> RunState | None:
+        """Return what it ends as when nothing of it runs; None if it goes on.
+
+        Raises:
+            InternalError: Tasks wait for nothing.
+        """
+        table = self.tasks
+        if self.closing is RunState.CANCELLED:
+            return RunState.CANCELLED
+        if table.total(TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF):
+            if self.closing is None and not table.total(TaskState.READY, TaskState.BACKING_OFF):
+                waiting = table.tasks_in(TaskState.WAITING)
+                raise InternalError(
+                    f"{len(waiting)} tasks of run {self.id} wait, the first is {waiting[0]}, for nothing"
+                )
+            return self.closing
+        return RunState.FAILED if table.total(*HALTED) else RunState.SUCCEEDED
+
+    def requeue(self, priority: int) -> None:
+        """Give it another priority; among the runs of that it starts where they are."""
+        if priority == self.priority:
+            return
+        self.priority = priority
+        for line in self.lines:
+            owner, line.charged = line.owner, 0.0
+            if line.is_queued:
+                owner.runs = [entry for entry in owner.runs if entry[-1] is not line]
+                owner.runs.sort()
+                owner.add(line)

@@ -98,6 +98,12 @@ class StageQueue:
         policy = self.stage.retry
         return self.retries < max(policy.budget_min, int(policy.budget * self.attempts))
 
+    def unpark(self) -> None:
+        """Let tasks go on that waited for the retry budget, as far as it has room."""
+        while self.parked and self.budget_has_room():
+            self.retries += 1
+            self.run.tasks.make_ready(self.parked.pop(0), self.number)
+
 
 class RunQueue:
     """The stages of one run that have something to start in one lane.

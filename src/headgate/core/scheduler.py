@@ -11,7 +11,6 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, assert_never
 
 from headgate.core.admission import LaneQueue, ceilings_at
-from headgate.core.backoff import backoff_ms
 from headgate.core.breakers import Breakers
 from headgate.core.effects import (
     Effect,
@@ -50,7 +49,6 @@ from headgate.core.events import (
 from headgate.core.limit import Limit
 from headgate.core.live_run import LiveRun
 from headgate.core.queues import RunQueue, StageQueue, release
-from headgate.core.states import HALTED
 from headgate.core.task_table import TaskTable, task_of
 from headgate.errors import InternalError
 from headgate.model.policy import BACKFILL, FRESH, MAINTENANCE
@@ -139,7 +137,7 @@ class Scheduler:
                 live.tasks.finish(task, stage.number, TaskState.SUCCEEDED, changed=changed)
                 self._breakers.succeeded(stage.breakers, (run, task))
                 if stage.parked:
-                    _unpark(stage)
+                    stage.unpark()
             case SlotsOffered(lane, free, slots, depth):
                 self.lanes[lane].offer(free, slots, depth, self._ceilings)
             case AttemptFailed(run, task, error_class):
@@ -150,12 +148,12 @@ class Scheduler:
                 live.tasks.tries[task] -= 1
                 stage.attempts -= 1
                 self._breakers.gave_up(stage.breakers, (run, task))
-                self._again(live, stage, task)
+                live.again(stage, task)
             case AttemptYielded(run, task):
                 live, stage = self._ended(run, task)
                 live.tasks.tries[task] -= 1
                 self._breakers.succeeded(stage.breakers, (run, task))
-                self._again(live, stage, task)
+                live.again(stage, task)
             case AttemptCancelled(run, task):
                 live, stage = self._ended(run, task)
                 live.tasks.halt(task, stage.number, TaskState.CANCELLED)
@@ -184,14 +182,14 @@ class Scheduler:
                 live.closing = live.closing or RunState.INTERRUPTED
             case CancelRequested(run):
                 live = self._live(run)
-                effects += self._cancel(live)
+                effects += [StopAttempt(live.id, task) for task in live.cancel()]
             case PauseRequested(run):
                 live = self._live(run)
                 live.is_paused = True
             case ContinueRequested(run):
                 live = self._live(run)
                 live.is_paused = False
-                _wake(live)
+                live.wake()
             case RetryRequested(run):
                 live = self._live(run)
                 if live.closing is not RunState.CANCELLED and not live.finished:
@@ -199,10 +197,10 @@ class Scheduler:
             case RunLimited(run, concurrency):
                 live = self._live(run)
                 live.concurrency = concurrency
-                _wake(live)
+                live.wake()
             case RunPrioritized(run, priority):
                 live = self._live(run)
-                self._requeue(live, priority)
+                live.requeue(priority)
             case RunReordered(run, priorities):
                 live = self._live(run)
                 live.tasks.reorder(priorities)
@@ -315,46 +313,16 @@ class Scheduler:
         if has_run:
             stage.typical_ms += LEARNED * (max(1, elapsed_ms) - stage.typical_ms)
         if live.concurrency is not None:
-            _wake(live)
+            live.wake()
         return live, stage
 
     def _fail(self, live: LiveRun, stage: StageQueue, task: int, error_class: ErrorClass) -> None:
-        policy, tries = stage.stage.retry, live.tasks.tries[task]
-        is_last = error_class not in policy.on or tries >= policy.attempts
+        policy = stage.stage.retry
+        is_last = error_class not in policy.on or live.tasks.tries[task] >= policy.attempts
         self._breakers.failed(stage.breakers, (live.id, task), error_class, self._now_ms, is_last=is_last)
-        if live.closing is RunState.CANCELLED:
-            live.tasks.move(task, stage.number, TaskState.CANCELLED)
-        elif is_last:
-            live.tasks.halt(task, stage.number, TaskState.FAILED)
-        elif error_class is not ErrorClass.LOST and not stage.budget_has_room():
-            live.tasks.move(task, stage.number, TaskState.BACKING_OFF)
-            stage.parked.append(task)
-        else:
-            # A worker that died is no sign of an outage, so it does not use up the budget.
-            stage.retries += error_class is not ErrorClass.LOST
-            wait_ms = backoff_ms(policy, live.id, task, tries)
-            if wait_ms:
-                live.tasks.move(task, stage.number, TaskState.BACKING_OFF)
-                live.due_ms[task] = self._now_ms + wait_ms
-                self._at(live.due_ms[task], live.id, task)
-            else:
-                live.tasks.make_ready(task, stage.number)
-
-    def _again(self, live: LiveRun, stage: StageQueue, task: int) -> None:
-        if live.closing is RunState.CANCELLED:
-            live.tasks.move(task, stage.number, TaskState.CANCELLED)
-        else:
-            live.tasks.make_ready(task, stage.number)
-
-    def _cancel(self, live: LiveRun) -> list[Effect]:
-        if live.finished:
-            return []
-        live.closing = RunState.CANCELLED
-        live.tasks.cancel_unstarted()
-        live.due_ms.clear()
-        for stage in live.stages:
-            stage.parked.clear()
-        return [StopAttempt(live.id, task) for task in live.tasks.tasks_in(TaskState.RUNNING)]
+        due_ms = live.fail(stage, task, error_class, self._now_ms, is_last=is_last)
+        if due_ms is not None:
+            self._at(due_ms, live.id, task)
 
     # Time
 
@@ -436,58 +404,17 @@ class Scheduler:
         """Queue what became ready in a run, and report its end."""
         table = live.tasks
         if not table.totals[TaskState.RUNNING] and live.closing is None and not live.finished:
-            self._settle_parked(live)
+            live.settle_parked()
         if table.touched:
             for number in table.touched:
                 live.stages[number].enlist()
             table.touched.clear()
         if table.totals[TaskState.RUNNING] or live.finished:
             return
-        state = self._end(live)
+        state = live.end()
         if state is not None:
             live.finished = True
             effects.append(FinishRun(live.id, state))
-
-    def _end(self, live: LiveRun) -> RunState | None:
-        """Return what a run of which nothing runs ends as; None if it goes on."""
-        table = live.tasks
-        if live.closing is RunState.CANCELLED:
-            return RunState.CANCELLED
-        if table.total(TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF):
-            if live.closing is None and not table.total(TaskState.READY, TaskState.BACKING_OFF):
-                waiting = table.tasks_in(TaskState.WAITING)
-                raise InternalError(
-                    f"{len(waiting)} tasks of run {live.id} wait, the first is {waiting[0]}, for nothing"
-                )
-            return live.closing
-        return RunState.FAILED if table.total(*HALTED) else RunState.SUCCEEDED
-
-    def _settle_parked(self, live: LiveRun) -> None:
-        """Give up tasks that wait for the retry budget when nothing is left that could make room in it."""
-        table = live.tasks
-        parked = [(stage, task) for stage in live.stages for task in stage.parked]
-        if not parked or table.totals[TaskState.READY] or table.totals[TaskState.BACKING_OFF] > len(parked):
-            return
-        for stage in live.stages:
-            _unpark(stage)
-        if table.totals[TaskState.READY]:
-            return
-        for stage, task in parked:
-            table.halt(task, stage.number, TaskState.FAILED)
-            stage.parked.clear()
-
-    @staticmethod
-    def _requeue(live: LiveRun, priority: int) -> None:
-        """Bring a run to another priority; among the runs of that it starts where they are."""
-        if priority == live.priority:
-            return
-        live.priority = priority
-        for line in live.lines:
-            owner, line.charged = line.owner, 0.0
-            if line.is_queued:
-                owner.runs = [entry for entry in owner.runs if entry[-1] is not line]
-                owner.runs.sort()
-                owner.add(line)
 
     def _transitions(self) -> list[Transition]:
         moved: list[Transition] = []
@@ -495,15 +422,3 @@ class Scheduler:
             moved += [Transition(run, task, state) for task, state in live.tasks.moved]
             live.tasks.moved.clear()
         return moved
-
-
-def _unpark(stage: StageQueue) -> None:
-    """Let tasks go on that waited for the retry budget, as far as it has room."""
-    while stage.parked and stage.budget_has_room():
-        stage.retries += 1
-        stage.run.tasks.make_ready(stage.parked.pop(0), stage.number)
-
-
-def _wake(live: LiveRun) -> None:
-    for line in live.lines:
-        line.wake()

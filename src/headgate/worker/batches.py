@@ -57,6 +57,7 @@ class BatchStager:
         self._batches: Iterator[object] = iter(())
         self._taken = self._made = 0
         self._offset: int | str = 0
+        self._said: tuple[int | None, dict[str, int | str] | None] = (None, None)
         self._saved_s = 0.0
         self._error: Exception | None = None
         self._is_done = False
@@ -120,17 +121,7 @@ class BatchStager:
         if self._is_done:
             return
         self._check_inputs()
-        context = self._context
-        self._link.report(
-            Progressed(
-                self._order.attempt,
-                part,
-                self._offset,
-                list(table.schema),
-                context.watermark_ms,
-                dict(context.offsets) or None,
-            )
-        )
+        self._link.report(Progressed(self._order.attempt, part, self._offset, list(table.schema), *self._said))
         self._saved_s = time.monotonic()
 
     def _until_due(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -170,4 +161,6 @@ class BatchStager:
         self._schema = self._schema or reader.schema
         check_schema(dataset, "batches", self._taken, reader.schema, self._text)
         self._offset = item.offset
+        # A function that fails may have said more by then.
+        self._said = (self._context.watermark_ms, dict(self._context.offsets) or None)
         return reader

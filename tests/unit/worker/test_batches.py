@@ -39,6 +39,7 @@ def texts(ctx):
 def breaks(ctx):
     try:
         for n in range(ctx.resume_from or 0, 4):
+            ctx.set_watermark(n)
             if n == 2:
                 raise ConnectionError("gone away")
             yield Batch(table(n), offset=n + 1)
@@ -231,7 +232,7 @@ def test_what_was_yielded_before_a_failure_is_saved(order, module, batches_ms):
     outcome = run_attempt(order("breaks", batches_ms=batches_ms), link)
     assert isinstance(outcome, Failed)
     assert (outcome.error_class, outcome.message) == ("transient", "ConnectionError: gone away")
-    assert link.heard[-1].offset == 2
+    assert (link.heard[-1].offset, link.heard[-1].watermark_ms) == (2, 1)
     assert sum(one.part.rows for one in link.heard) == 4
     assert module.ENDED == [True]
 

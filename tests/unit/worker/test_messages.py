@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from headgate.model.run import ErrorClass
 from headgate.worker import messages
@@ -12,10 +13,15 @@ from headgate.worker.messages import (
     FilePin,
     InputPin,
     Order,
+    Progressed,
+    Resume,
     Returned,
     Staged,
     StagedFile,
+    StagedPart,
     Work,
+    Yielded,
+    YieldUp,
     frame,
     from_worker,
     split_frames,
@@ -39,12 +45,23 @@ ORDER = Order(
 STAGED = Staged(
     1, [StagedFile("/s/1", 2, 3, "h")], 2, 3, "c", [("a", "int64")], 5, {"topic": 7, "at": "x"}, 1_700_000_000_000, 0.5
 )
-ANSWERS = [STAGED, Failed(2, ErrorClass.DATA, "m", "h", "t"), Returned([3, 4]), Cancelled(5), Beat(0)]
+PART = StagedPart("/s/1", 2, 3, "h", "c")
+ANSWERS = [
+    STAGED,
+    Failed(2, ErrorClass.DATA, "m", "h", "t"),
+    Returned([3, 4]),
+    Cancelled(5),
+    Beat(0),
+    Progressed(6, PART, "page 7", [("a", "int64")], None, {"topic": 7}),
+    Yielded(7),
+]
 
 
 def test_messages_come_back_as_they_were_sent() -> None:
-    (body,) = split_frames(bytearray(frame([Work([ORDER]), Drop([1, 2])])))
-    assert to_worker.decode(body) == [Work([ORDER]), Drop([1, 2])]
+    resume = Resume(7, [PART], [("a", "int64")], 5, None)
+    sent = [Work([ORDER, structs.replace(ORDER, batches_ms=0, resume=resume)]), Drop([1, 2]), YieldUp([3])]
+    (body,) = split_frames(bytearray(frame(sent)))
+    assert to_worker.decode(body) == sent
     (body,) = split_frames(bytearray(frame(ANSWERS)))
     assert from_worker.decode(body) == ANSWERS
 
