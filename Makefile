@@ -74,10 +74,7 @@ format: $(INSTALLED)
 	@$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	@$(BIN)/python -m bench noop
-	@$(BIN)/python -m bench tiny
-	@$(BIN)/python -m bench flights
-	@$(BIN)/python -m bench waiting
+	@$(BIN)/python -m bench
 
 lock:
 	@$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \

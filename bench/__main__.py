@@ -1,4 +1,4 @@
-"""python -m bench NAME [--json]"""
+"""python -m bench [NAME ...] [--json]"""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ MODULES = {"async": "sleepers"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Headgate beside a reference.")
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument(
+        "names", nargs="*", choices=(*NAMES, "all"), default="all", metavar="name", help=", ".join(NAMES)
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     arguments = parser.parse_args()
-    figures = importlib.import_module(f"bench.{MODULES.get(arguments.name, arguments.name)}").run()
-    print((as_json if arguments.json else as_table)(arguments.name, figures))
+    for name in NAMES if "all" in arguments.names else arguments.names:
+        figures = importlib.import_module(f"bench.{MODULES.get(name, name)}").run()
+        print((as_json if arguments.json else as_table)(name, figures), flush=True)
 
 
 if __name__ == "__main__":
