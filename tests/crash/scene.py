@@ -24,6 +24,10 @@ modules = ["crash_pipeline"]
 
 [workers]
 processes = 2
+
+# Workers that are killed again and again would open it, and the run would wait for its cool-down.
+[breaker]
+failures = 1000000
 """
 
 PIPELINE = """

@@ -131,5 +131,11 @@ def test_a_tolerant_input_does_not_wait_for_what_cannot_be_built():
     assert stages["tolerant"].states.tolist() == [0] * 7
 
 
+def test_what_yields_batches_can_stop_early():
+    batched = replace(dataset("b", DAYS, "a"), batches_ms=0)
+    stages = staged(snapshot(dataset("a", DAYS), batched))
+    assert {name: stage.can_yield for name, stage in stages.items()} == {"a": False, "b": True}
+
+
 def test_an_empty_plan_has_no_stages():
     assert staged(snapshot(dataset("a", daily("2014-01-01")))) == {}

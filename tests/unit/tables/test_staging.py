@@ -11,9 +11,9 @@ import pytest
 from headgate.errors import UnavailableError, UsageError
 from headgate.model.version import File
 from headgate.tables import staging
-from headgate.tables.checksum import ContentChecksum
+from headgate.tables.checksum import ContentChecksum, combined
 from headgate.tables.staging import stage
-from headgate.tables.verify import verify_file
+from headgate.tables.verify import verify_file, verify_parts
 
 TABLE = pa.table({"id": [1, 2, 3], "name": ["a", None, "c"], "x": [0.5, float("nan"), -0.0]})
 
@@ -193,3 +193,18 @@ def test_verify_tells_what_is_wrong(tmp_path):
     assert verify_file(staged.path, good, "other@2:9:00") == []
     assert verify_file(staged.path, good, "") == []
     assert "No such file" in verify_file(tmp_path / "gone", good, "")[0]
+
+
+def test_parts_are_verified_together(tmp_path):
+    tables = [pa.table({"n": [1, 2]}), pa.table({"n": [3]})]
+    parts = [
+        stage(tmp_path / f"k-a0001-p{n}.parquet", table.schema, table.to_batches()) for n, table in enumerate(tables)
+    ]
+    paths, content = [part.path for part in parts], combined(part.content for part in parts)
+    assert verify_parts(paths, content) == []
+    assert verify_parts(paths, "other@1:3:0") == []
+    [sentence] = verify_parts(paths[:1] * 2, content)
+    assert "and the other parts have the content hgsum@1:4:" in sentence
+    paths[1].write_bytes(b"nothing")
+    [sentence] = verify_parts(paths, content)
+    assert "and the other parts cannot be read" in sentence
