@@ -119,3 +119,62 @@ def test_an_unknown_class_is_refused(place: Terminals) -> None:
     _, err = place.end(backfill(place, "old", "--class", "backfil"), code=2)
     assert "backfil" in err
     assert "Did you mean backfill?" in err
+
+
+def test_who_ends_first_is_told_at_once_and_drives_on(place: Terminals) -> None:
+    place.hold("new")
+    place.hold("old")
+    first = backfill(place, "old")
+    place.wait_for("started-old", first)
+    # Of another class and small, or its held tasks would keep the workers that the first one needs.
+    second = backfill(place, "new", "--class", "fresh", "--end", "2024-01-02")
+    place.wait_for_run(state="running", count=2)
+    place.release("old")
+    assert first.stdout is not None
+    assert first.stderr is not None
+    told = iter(first.stdout.readline, "")
+    assert any("succeeded: 12 partitions" in line for line in told)
+    assert any("another run goes on in this process" in line for line in iter(first.stderr.readline, ""))
+    assert first.poll() is None
+    place.release("new")
+    assert "succeeded: 1 partition in" in place.end(second)[0]
+    assert "succeeded" not in place.end(first)[0]
+
+
+def test_every_follower_goes_on_when_the_coordinator_is_killed(place: Terminals) -> None:
+    place.hold("old")
+    place.hold("new")
+    first = backfill(place, "old", "--end", "2024-01-05")
+    place.wait_for("started-old", first)
+    followers = [backfill(place, "new"), backfill(place, "old", "--start", "2024-01-05")]
+    place.wait_for_run(state="running", count=3)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    place.release("new")
+    place.release("old")
+    for follower, partitions in zip(followers, (12, 8), strict=True):
+        assert f"succeeded: {partitions} partitions" in place.end(follower)[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_following_leaves_the_run_alone(place: Terminals, number: signal.Signals) -> None:
+    place.hold("old")
+    place.hold("new")
+    first = backfill(place, "old")
+    place.wait_for("started-old", first)
+    second = backfill(place, "new")
+    place.wait_for_run(state="running", count=2)
+    second.send_signal(number)
+    out, _ = place.end(second, code=130)
+    assert "it goes on in another process" in out
+    place.release("new")
+    place.release("old")
+    place.end(first)
+    assert [run["state"] for run in place.data("status")["runs"]] == ["succeeded", "succeeded"]
+
+
+def test_a_class_that_could_never_start_is_refused(place: Terminals) -> None:
+    with (place.root / "headgate.toml").open("a") as toml:
+        toml.write("[classes.off]\npriority = 1\nceiling = 0\n")
+    _, err = place.end(backfill(place, "old", "--class", "off"), code=2)
+    assert "could never start anything" in err

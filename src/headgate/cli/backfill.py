@@ -81,8 +81,14 @@ def _run(session: Session, world: World, plan: Plan, *, reason: str, service_cla
     from headgate.cli.going import run
 
     return run(
-        lambda on_start, on_progress: session.backfill(
-            world, plan, reason=reason, service_class=service_class, on_start=on_start, on_progress=on_progress
+        lambda on_start, on_progress, on_end: session.backfill(
+            world,
+            plan,
+            reason=reason,
+            service_class=service_class,
+            on_start=on_start,
+            on_progress=on_progress,
+            on_end=on_end,
         ),
         as_json=as_json,
     )

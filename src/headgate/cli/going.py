@@ -20,24 +20,34 @@ if TYPE_CHECKING:
     from headgate.drivers.progress import Progress, RunSummary
     from headgate.views.summary import Summary
 
-    Go = Callable[[Callable[[str], None], Callable[[Progress], None]], RunSummary]
+    Go = Callable[[Callable[[str], None], Callable[[Progress], None], Callable[[RunSummary, int], None]], RunSummary]
 
 SHOWN_FAILURES = 5
 
 _NEXT = {RunState.FAILED: "retry", RunState.CANCELLED: "retry", RunState.INTERRUPTED: "resume"}
-_EXIT = {RunState.SUCCEEDED: 0, RunState.INTERRUPTED: INTERRUPTED}
+_EXIT = {
+    RunState.SUCCEEDED: 0,
+    RunState.INTERRUPTED: INTERRUPTED,
+    RunState.RUNNING: INTERRUPTED,
+    RunState.QUEUED: INTERRUPTED,
+}
 
 
 def run(go: Go, *, as_json: bool) -> int:
     """Let a run go to its end, show it, and return the exit code.
 
     Args:
-        go: Drives it; gets what to call when it has an id, and with its progress.
+        go: Drives it; gets what to call when it has an id, with its progress, and when it has ended before others have.
         as_json: Whether to print the summary as JSON.
     """
     from headgate.views.summary import summarize
 
     known: list[str] = []
+    told: list[RunSummary] = []
+
+    def show(summary: Summary) -> None:
+        print_json(summary) if as_json else click.echo(summary_text(summary))
+
     try:
         with screen() as shown:
 
@@ -51,12 +61,20 @@ def run(go: Go, *, as_json: bool) -> int:
                 with suppress(OSError):
                     shown.show(progress)
 
-            summary = summarize(go(on_start, on_progress))
+            def on_end(ended: RunSummary, others: int) -> None:
+                told.append(ended)
+                with suppress(OSError):
+                    show(summarize(ended))
+                    runs = "another run goes" if others == 1 else f"{others} other runs go"
+                    click.echo(f"{runs} on in this process; Ctrl-C drains what runs", err=True)
+
+            summary = summarize(go(on_start, on_progress, on_end))
     except KeyboardInterrupt:
         following = f"; next: {options.invocation('resume', known[0])}" if known else ""
         click.echo(f"stopped{following}", err=True)
         return INTERRUPTED
-    print_json(summary) if as_json else click.echo(summary_text(summary))
+    if not told:
+        show(summary)
     state = summary.run.state if summary.run else RunState.SUCCEEDED
     return _EXIT.get(state, 1)
 
@@ -70,8 +88,8 @@ def take_up(root: Path, text: str, *, retry: bool, reason: str, as_json: bool) -
     try:
         found = named_run(session.store, text)
         return run(
-            lambda on_start, on_progress: session.go_on(
-                found.id, retry=retry, reason=reason, on_start=on_start, on_progress=on_progress
+            lambda on_start, on_progress, on_end: session.go_on(
+                found.id, retry=retry, reason=reason, on_start=on_start, on_progress=on_progress, on_end=on_end
             ),
             as_json=as_json,
         )
@@ -97,6 +115,13 @@ def summary_text(summary: Summary) -> str:
         lines.append(f"  ... and {more:,} more: {options.invocation('status', ended.id)}")
     if summary.problems:
         lines += ["", click.style("could not be built", fg="red"), problems_text(summary.problems)]
+    if ended.state in {RunState.RUNNING, RunState.QUEUED}:
+        lines += [
+            "",
+            "it goes on in another process",
+            f"  {options.invocation('status', ended.id)} shows it",
+            f"  {options.invocation('cancel', ended.id)} stops it",
+        ]
     if ended.state in _NEXT:
         lines += ["", f"next: {options.invocation(_NEXT[ended.state], ended.id)}"]
     return "\n".join(lines)

@@ -154,10 +154,10 @@ def _pace(progress: Progress) -> list[str]:
 
 
 def _counts(part: DatasetProgress) -> tuple[int, int, int, int]:
-    """Return done, total, running and failed tasks; blocked ones count as failed."""
+    """Return done, total, running and failed tasks."""
     tasks = part.tasks
     done = tasks.get(TaskState.SUCCEEDED, 0) + tasks.get(TaskState.SKIPPED, 0)
-    failed = tasks.get(TaskState.FAILED, 0) + tasks.get(TaskState.BLOCKED, 0)
+    failed = tasks.get(TaskState.FAILED, 0)
     return done, part.total, tasks.get(TaskState.RUNNING, 0), failed
 
 

@@ -70,7 +70,7 @@ def _held_back(scheduler: Scheduler, live: LiveRun, stage: StageQueue) -> tuple[
     # A class that has every slot waits for slots, not for its ceiling.
     if queue.used >= queue.allowed and queue.allowed < lane.slots * lane.depth:
         window, until_ms = scheduler.window_of(live.service_class)
-        if window < queue.service_class.ceiling:
+        if window < queue.service_class.ceiling and queue.used >= queue.spread * lane.depth:
             return Wait.WINDOW, live.service_class, until_ms
         return Wait.CEILING, live.service_class, None
     if scheduler.total is not None and scheduler.used >= scheduler.total:

@@ -87,6 +87,7 @@ class ActiveRun:
     ended: RunState | None = None
     is_draining: bool = False
     began_s: float = field(default_factory=time.monotonic)
+    ended_s: float | None = None
 
     def remember(self, flight: InFlight, failure: Failure) -> None:
         """Keep why an attempt failed, until another of its task succeeds."""
@@ -107,7 +108,7 @@ class ActiveRun:
             counts(table, self.unchanged),
             table.size - left - self.ended_before,
             left,
-            time.monotonic() - self.began_s,
+            (time.monotonic() if self.ended_s is None else self.ended_s) - self.began_s,
             self.is_draining,
         )
 

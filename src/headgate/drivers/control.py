@@ -135,7 +135,10 @@ def unpause(store: Store, run_id: str, *, author: str, reason: str) -> Run | Non
     """
     run = named_run(store, run_id)
     if run.state in {RunState.RUNNING, RunState.QUEUED} and store.leader() is not None:
-        run = steer(store, run.id, "continue", author=author, reason=reason)
+        try:
+            run = steer(store, run.id, "continue", author=author, reason=reason)
+        except ConflictError as refused:
+            raise ConflictError(refused.message, hint=f"Look at headgate status {run.id} --why.") from None
         return run if store.leader() is not None else None
     _lift_pause(store, run, author=author, reason=reason)
     return None

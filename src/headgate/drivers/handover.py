@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headgate.core.reasons import Delay
 from headgate.drivers.live import now_ms
 from headgate.drivers.naming import named_run
-from headgate.drivers.progress import DatasetProgress, FailedTask, Progress, RunSummary
-from headgate.drivers.resume import restore
+from headgate.drivers.progress import DatasetProgress, FailedTask, HeldBack, Progress, RunSummary, held_back
+from headgate.drivers.resume import RETRY, restore
 from headgate.drivers.steering import SUBMIT
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, UsageError
+from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, TaskState
 from headgate.planning.codec import plan_from_json
 from headgate.store.store import Made
@@ -53,7 +57,7 @@ def _refuse_overlap(store: Store, plan: Plan) -> None:
                 )
 
 
-def hand_over(store: Store, run: Run, *, is_new: bool, retry: bool, reason: str, author: str) -> None:
+def hand_over(store: Store, run: Run, *, is_new: bool, retry: bool, reason: str, author: str) -> int:
     """Leave a run to the coordinator that is alive, unless it shares partitions with one that is under way.
 
     Args:
@@ -64,22 +68,34 @@ def hand_over(store: Store, run: Run, *, is_new: bool, retry: bool, reason: str,
         reason: Why.
         author: Who asks.
 
+    Returns:
+        The number of the request, by which its answer is found.
+
     Raises:
-        ConflictError: It does.
+        ConflictError: It does, or the run is in another state by now.
     """
     with store.transaction() as tx:
         # In the transaction: two that are handed over at once must see each other.
         _refuse_overlap(store, plan_from_json(run.plan))
         if is_new:
             tx.add_run(run)
-        else:
-            tx.set_run_state(run.id, RunState.QUEUED, author=author, reason=reason, now_ms=now_ms())
+        elif not tx.set_run_state(
+            run.id, RunState.QUEUED, author=author, reason=reason, now_ms=now_ms(), expected=frozenset({run.state})
+        ):
+            raise ConflictError(f"run {run.id} is not {run.state} any more", hint="Look at headgate status.")
+        if retry:
+            # Now, so that it counts whoever takes the run up.
+            body: dict[str, object] = {"first": store.next_id()}
+            tx.journal(RETRY, author=author, run=run.id, reason=reason, body=body, now_ms=now_ms())
         arguments: dict[str, object] = {"retry": retry, "reason": reason}
-        tx.add_command(run.id, SUBMIT, author=author, reason=reason, now_ms=now_ms(), arguments=arguments)
+        left = tx.add_command(run.id, SUBMIT, author=author, reason=reason, now_ms=now_ms(), arguments=arguments)
+    assert left is not None
+    return left
 
 
 def take_up(project: Project, store: Store, coordinator: Coordinator, command: Command, *, author: str) -> None:
-    """Take up a run that was handed over; one that cannot be taken up is left interrupted, with the reason."""
+    """Take up a run that was handed over; one that cannot be taken up is left interrupted, and its request answered."""
+    answer = ""
     try:
         run = named_run(store, command.run)
         _check_code(project, plan_from_json(run.plan))
@@ -88,8 +104,18 @@ def take_up(project: Project, store: Store, coordinator: Coordinator, command: C
         recorded = restore(project, store, world, run, retry=retry)
         coordinator.go_on(run, world, recorded, retry=retry, reason=reason, expected=frozenset({RunState.QUEUED}))
     except (ConflictError, UsageError) as refused:
-        with store.transaction() as tx:
-            tx.set_run_state(command.run, RunState.INTERRUPTED, author=author, reason=refused.message, now_ms=now_ms())
+        answer = refused.message
+    with store.transaction() as tx:
+        tx.settle_commands([(command.id, answer)])
+        if answer:
+            tx.set_run_state(
+                command.run,
+                RunState.INTERRUPTED,
+                author=author,
+                reason=answer,
+                now_ms=now_ms(),
+                expected=frozenset({RunState.QUEUED}),
+            )
 
 
 def _check_code(project: Project, plan: Plan) -> None:
@@ -108,6 +134,7 @@ def follow(store: Store, run_id: str, on_progress: Callable[[Progress], None] | 
     began_s = count_at_s = time.monotonic()
     run = named_run(store, run_id)
     plan = plan_from_json(run.plan)
+    on_term = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while run.state in HELD:
             if store.leader() is None:
@@ -122,13 +149,15 @@ def follow(store: Store, run_id: str, on_progress: Callable[[Progress], None] | 
             run = named_run(store, run_id)
     except KeyboardInterrupt:
         run = named_run(store, run_id)
+    finally:
+        signal.signal(signal.SIGTERM, on_term)
     progress = _progress(store, plan, run, time.monotonic() - began_s)
     if on_progress is not None:
         on_progress(progress)
     failures = tuple(
         FailedTask(attempt.dataset, attempt.key, attempt.failure)
         for attempt in store.last_attempts(run.id)
-        if attempt.failure is not None and attempt.state is not AttemptState.RETRIED
+        if attempt.failure is not None and _has_failed(attempt.state, run.state)
     )
     return RunSummary(run.id, run.state, progress, failures, plan.problems)
 
@@ -138,9 +167,10 @@ def _progress(store: Store, plan: Plan, run: Run, elapsed_s: float) -> Progress:
     failed: dict[str, int] = {}
     running: dict[str, int] = {}
     for attempt in store.last_attempts(run.id):
-        counted = running if attempt.state is AttemptState.RUNNING else failed
-        if attempt.state in {AttemptState.RUNNING, AttemptState.FAILED, AttemptState.SUPERSEDED}:
-            counted[attempt.dataset] = counted.get(attempt.dataset, 0) + 1
+        if attempt.state is AttemptState.RUNNING:
+            running[attempt.dataset] = running.get(attempt.dataset, 0) + 1
+        elif _has_failed(attempt.state, run.state):
+            failed[attempt.dataset] = failed.get(attempt.dataset, 0) + 1
     rest_state = {
         RunState.SUCCEEDED: TaskState.SKIPPED,
         RunState.FAILED: TaskState.BLOCKED,
@@ -161,4 +191,20 @@ def _progress(store: Store, plan: Plan, run: Run, elapsed_s: float) -> Progress:
         datasets.append(
             DatasetProgress(part.name, {state: n for state, n in counts.items() if n}, mine.succeeded - mine.new)
         )
-    return Progress(run.id, tuple(datasets), ended, left, elapsed_s, draining=False)
+    return Progress(run.id, tuple(datasets), ended, left, elapsed_s, draining=False, held=_held(store, run))
+
+
+def _held(store: Store, run: Run) -> tuple[HeldBack, ...]:
+    """Return what the coordinator last said of what holds tasks back."""
+    said = store.live(run.id)
+    if said is None or run.state not in HELD:
+        return ()
+    return held_back(
+        Delay(0, Wait[name], tasks, what, until_ms) for _, name, tasks, what, until_ms in json.loads(said[0])
+    )
+
+
+def _has_failed(attempt: AttemptState, run: RunState) -> bool:
+    """Return whether a task with such a last attempt has failed: others are tried again until the run gives up."""
+    given_up = {AttemptState.LOST, AttemptState.RETRIED} if run is RunState.FAILED else set()
+    return attempt in {AttemptState.FAILED, AttemptState.SUPERSEDED, *given_up}

@@ -101,6 +101,7 @@ class Coordinator:
         executor: Where attempts run; the caller closes it.
         author: Who asked, for the journal.
         on_progress: Called with the progress of the first run about ten times a second, and once at its end.
+        on_end: Called with how the first run ended, and how many others go on here, if there are any.
         take_up: Called when a run is handed over: looks at the world and calls `go_on`, or refuses it.
     """
 
@@ -112,6 +113,7 @@ class Coordinator:
         *,
         author: str,
         on_progress: Callable[[Progress], None] | None = None,
+        on_end: Callable[[RunSummary, int], None] | None = None,
         take_up: Callable[[Command], None] | None = None,
     ) -> None:
         self._project = project
@@ -119,6 +121,7 @@ class Coordinator:
         self._executor = executor
         self._author = author
         self._on_progress = on_progress
+        self._on_end = on_end
         self._take_up = take_up
         policies = project.policies
         self.scheduler = Scheduler(
@@ -346,6 +349,7 @@ class Coordinator:
         tx.set_run_state(effect.run, effect.state, author=author, reason=reason, now_ms=now_ms())
         tx.clear_live(effect.run)
         run.ended = effect.state
+        run.ended_s = time.monotonic()
 
     def _intend(self, tx: Transaction, starts: Sequence[StartAttempt]) -> list[Order]:
         crash_point("coordinator.before_intents")
@@ -403,20 +407,20 @@ class Coordinator:
         """Let go of runs whose end is recorded."""
         for run_id in [run_id for run_id, run in self._runs.items() if run.ended is not None]:
             self.scheduler.forget(run_id)
+            if self._runs[run_id] is self._first and len(self._runs) > 1 and self._on_end is not None:
+                self._on_end(self._first.summary(), len(self._runs) - 1)
             del self._runs[run_id]
             self._with_directories.discard(run_id)
             self._said.pop(run_id, None)
 
     def _report(self) -> None:
         """Tell how far the first run is, but not too often."""
-        if self._on_progress is None or self._first is None:
+        if self._on_progress is None or self._first is None or self._first.ended is not None:
             return
         if time.monotonic() - self._progress_s >= PROGRESS_EVERY_S:
             self._progress_s = time.monotonic()
             progress = self._first.progress()
-            if self._first.ended is None:
-                progress = replace(progress, held=held_back(delays(self.scheduler, progress.run)))
-            self._on_progress(progress)
+            self._on_progress(replace(progress, held=held_back(delays(self.scheduler, progress.run))))
 
 
 def _staged_by(outcome: Report) -> list[str]:

@@ -141,9 +141,9 @@ class Recorder:
         run, task = self._runs[flight.attempt.run], flight.start.task
         effects += self._handle(AttemptFailed(flight.attempt.run, task, failure.error_class))
         run.remember(flight, failure)
-        if failure.error_class is ErrorClass.LOST:
-            return attempt, AttemptState.LOST, failure
-        return attempt, AttemptState.FAILED if run.has_given_up(task) else AttemptState.RETRIED, failure
+        if run.has_given_up(task):
+            return attempt, AttemptState.FAILED, failure
+        return attempt, AttemptState.LOST if failure.error_class is ErrorClass.LOST else AttemptState.RETRIED, failure
 
     def _publish(self, tx: Transaction, staged: Sequence[tuple[InFlight, Staged]], now_ms: int) -> list[Effect]:
         candidates = [self._candidate(flight, result) for flight, result in staged]

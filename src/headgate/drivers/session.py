@@ -5,16 +5,17 @@ from __future__ import annotations
 import getpass
 import os
 import signal
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from headgate.drivers.handover import HELD, follow, hand_over, take_up
+from headgate.drivers.handover import HELD, LOOK_EVERY_S, follow, hand_over, take_up
 from headgate.drivers.live import Coordinator, new_run, now_ms
 from headgate.drivers.naming import named_run
 from headgate.drivers.resume import check_state, restore
 from headgate.drivers.takeover import collect, take_over
 from headgate.drivers.world import look
-from headgate.errors import ConflictError, HeadgateError, InternalError, UnavailableError
+from headgate.errors import ConflictError, HeadgateError, InternalError, UnavailableError, UsageError
 from headgate.executors.local import LocalExecutor
 from headgate.model.run import RunState
 from headgate.planning.codec import plan_hash, plan_to_json
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from headgate.model.plan import Plan, Request
     from headgate.project.load import Project
     from headgate.store.store import Store
+
+
+TAKE_OVER_TRIES = 20
 
 
 def author() -> str:
@@ -75,6 +79,7 @@ class Session:
         service_class: str = "backfill",
         on_start: Callable[[str], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        on_end: Callable[[RunSummary, int], None] | None = None,
     ) -> RunSummary:
         """Run a plan to its end: in this process, or in the coordinator that is alive.
 
@@ -85,19 +90,20 @@ class Session:
             service_class: Class of the run.
             on_start: Called with the id of the run.
             on_progress: See `Coordinator`.
+            on_end: See `Coordinator`.
 
         Raises:
             UsageError: There is no such class.
             ConflictError: The world has moved since the plan was made, or a run that is under way builds some of it.
         """
-        self.project.policies.service_class(service_class)
+        self._check_class(service_class)
         self.store.close()
         self.store = store = self._open(create=True)
         if store.leader() is not None:
             world, plan = self._confirmed(world, plan)
             run = new_run(plan, RunState.QUEUED, reason=reason, author=author(), service_class=service_class)
-            hand_over(store, run, is_new=True, retry=False, reason=reason, author=author())
-            return self._follow(run.id, on_start, on_progress)
+            request = hand_over(store, run, is_new=True, retry=False, reason=reason, author=author())
+            return self._follow(run.id, request, on_start, on_progress, on_end)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
             world, plan = self._confirmed(world, plan)
@@ -105,7 +111,7 @@ class Session:
             def begin(coordinator: Coordinator) -> str:
                 return coordinator.submit(world, plan, reason=reason, service_class=service_class)
 
-            return self._run(begin, on_start, on_progress)
+            return self._run(begin, on_start, on_progress, on_end)
 
     def go_on(
         self,
@@ -115,6 +121,7 @@ class Session:
         reason: str,
         on_start: Callable[[str], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        on_end: Callable[[RunSummary, int], None] | None = None,
     ) -> RunSummary:
         """Resume a run, or retry what failed or was blocked in it: here, or in the coordinator that is alive.
 
@@ -126,8 +133,8 @@ class Session:
         run = named_run(store, run_id)
         if store.leader() is not None and run.state not in HELD:
             check_state(run, retry=retry)
-            hand_over(store, run, is_new=False, retry=retry, reason=reason, author=author())
-            return self._follow(run.id, on_start, on_progress)
+            request = hand_over(store, run, is_new=False, retry=retry, reason=reason, author=author())
+            return self._follow(run.id, request, on_start, on_progress, on_end)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
             run = named_run(store, run_id)
@@ -139,21 +146,50 @@ class Session:
                 coordinator.go_on(run, world, recorded, retry=retry, reason=reason)
                 return run.id
 
-            return self._run(begin, on_start, on_progress)
+            return self._run(begin, on_start, on_progress, on_end)
+
+    def _check_class(self, name: str) -> None:
+        found = self.project.policies.service_class(name)
+        if found.ceiling == 0 or found.slots == 0:
+            raise UsageError(
+                f"a run of class {name} could never start anything: its ceiling is 0",
+                hint=f"Give [classes.{name}] a ceiling above 0; windows may still close it for a time.",
+            )
 
     def _follow(
         self,
         run_id: str,
+        request: int,
         on_start: Callable[[str], None] | None,
         on_progress: Callable[[Progress], None] | None,
+        on_end: Callable[[RunSummary, int], None] | None,
     ) -> RunSummary:
+        """Wait for a run that was handed over; whoever drives it may end, then it goes on here or elsewhere."""
         if on_start is not None:
             on_start(run_id)
-        summary = follow(self.store, run_id, on_progress)
-        if summary is not None:
-            return summary
-        reason = "the coordinator it was handed to has ended"
-        return self.go_on(run_id, retry=False, reason=reason, on_progress=on_progress)
+        tries = 0
+        while True:
+            summary = follow(self.store, run_id, on_progress)
+            if refused := self.store.command_answer(request):
+                raise ConflictError(
+                    f"run {run_id} was not taken up: {refused}", hint=f"Later: headgate resume {run_id}"
+                )
+            if summary is not None and summary.state is not RunState.INTERRUPTED:
+                return summary
+            try:
+                return self.go_on(
+                    run_id,
+                    retry=False,
+                    reason="the coordinator that drove it has ended",
+                    on_progress=on_progress,
+                    on_end=on_end,
+                )
+            except ConflictError:
+                # Another that waited may have been quicker: then it is the coordinator now.
+                tries += 1
+                if tries > TAKE_OVER_TRIES or self.store.leader() is None:
+                    raise
+                time.sleep(LOOK_EVERY_S)
 
     def _confirmed(self, world: World, plan: Plan) -> tuple[World, Plan]:
         """Return the world as it is now and the plan, if it is still what the request leads to.
@@ -174,6 +210,7 @@ class Session:
         begin: Callable[[Coordinator], str],
         on_start: Callable[[str], None] | None,
         on_progress: Callable[[Progress], None] | None,
+        on_end: Callable[[RunSummary, int], None] | None,
     ) -> RunSummary:
         """Drive a run: the first Ctrl-C drains it, the second stops it; either way it can be resumed."""
         workers = self.project.config.workers
@@ -190,6 +227,7 @@ class Session:
             executor,
             author=author(),
             on_progress=on_progress,
+            on_end=on_end,
             take_up=lambda command: take_up(self.project, self.store, coordinator, command, author=author()),
         )
         try:

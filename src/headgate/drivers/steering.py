@@ -16,6 +16,7 @@ from headgate.core.events import (
     RunPrioritized,
     RunReordered,
 )
+from headgate.core.states import HALTED
 from headgate.drivers.resume import RETRY
 from headgate.errors import ConflictError
 from headgate.model.policy import TaskOrder
@@ -75,7 +76,7 @@ class Steering:
         """Carry out what waits. Everything is journaled with its author and reason, also what is refused.
 
         Returns:
-            What follows, and the requests to take up a run, which are answered already.
+            What follows, and the requests to take up a run, which wait for their answers.
         """
         self._now_ms = now_ms
         effects: list[Effect] = []
@@ -83,8 +84,7 @@ class Steering:
         answers: list[tuple[int, str]] = []
         for command in tx.pending_commands():
             if command.verb == SUBMIT:
-                submitted.append(command)
-                answers.append((command.id, ""))
+                submitted.append(command)  # Answered by who takes it up.
                 continue
             if self._is_under_way(command):
                 continue
@@ -93,14 +93,15 @@ class Steering:
                 effects += self._verb(command.verb)(tx, command)
             except ConflictError as refused:
                 answer = refused.message
-            except KeyError as missing:
-                answer = f"{command.verb} needs {missing}"
+            except (KeyError, TypeError, ValueError) as broken:
+                # Rows may come from another version of Headgate, or from elsewhere.
+                answer = f"{command.verb} cannot be understood: {broken!r}"
             tx.journal(
                 f"{command.verb} {'refused' if answer else 'accepted'}",
                 author=command.author,
                 run=command.run,
                 reason=command.reason,
-                body={**command.arguments, **({"refused": answer} if answer else {})},
+                body={**_as_table(command.arguments), **({"refused": answer} if answer else {})},
                 now_ms=now_ms,
             )
             # A cancel stays on record until the run is cancelled, in case this process dies.
@@ -123,6 +124,8 @@ class Steering:
         run = self._runs.get(command.run)
         if run is None or run.ended is not None:
             raise ConflictError(f"run {command.run} is not in the hands of this coordinator")
+        if self._scheduler.runs[command.run].finished:
+            raise ConflictError(f"run {command.run} has just ended")
         return run
 
     def _cancel(self, _tx: Transaction, command: Command) -> list[Effect]:
@@ -148,9 +151,7 @@ class Steering:
 
     def _retry(self, tx: Transaction, command: Command) -> list[Effect]:
         run = self._run(command)
-        if self._scheduler.runs[command.run].finished:
-            raise ConflictError(f"run {command.run} has just ended; try again")
-        if not run.failures:
+        if not run.tasks.total(*HALTED):
             raise ConflictError(f"nothing has failed in run {command.run}")
         run.failures.clear()
         body: dict[str, object] = {"first": self._next_id()}
@@ -159,17 +160,18 @@ class Steering:
 
     def _set(self, tx: Transaction, command: Command) -> list[Effect]:
         run, wanted = self._run(command), command.arguments
+        # All of it is read before any of it is done.
+        concurrency = _whole(wanted["concurrency"], least=0) if "concurrency" in wanted else None
+        priority = _whole(wanted["priority"]) if "priority" in wanted else None
+        order = _order(wanted["order"]) if "order" in wanted else None
         effects: list[Effect] = []
-        if "concurrency" in wanted:
-            concurrency = _whole(wanted["concurrency"])
+        if concurrency is not None:
             run.change(concurrency=concurrency)
             effects += self._handle(RunLimited(command.run, concurrency or run.policy_concurrency))
-        if "priority" in wanted:
-            priority = _whole(wanted["priority"])
+        if priority is not None:
             run.change(priority=priority)
             effects += self._handle(RunPrioritized(command.run, priority))
-        if "order" in wanted:
-            order = _order(wanted["order"])
+        if order is not None:
             run.change(order=order)
             priorities = priorities_of(run.plan, run.snapshot, run.tasks.stages, order)
             effects += self._handle(RunReordered(command.run, priorities))
@@ -177,12 +179,17 @@ class Steering:
         return effects
 
     def _set_pool(self, _tx: Transaction, command: Command) -> list[Effect]:
-        pool, slots = str(command.arguments["pool"]), _whole(command.arguments["slots"])
+        pool, slots = str(command.arguments["pool"]), _whole(command.arguments["slots"], least=1)
         if pool not in self._scheduler.pools:
             known = ", ".join(sorted(self._scheduler.pools)) or "none"
             raise ConflictError(f"there is no pool {pool}; there are: {known}")
         most, dataset = max(
-            (dict(stage.pools).get(pool, 0), stage.dataset) for run in self._runs.values() for stage in run.tasks.stages
+            (
+                (dict(stage.pools).get(pool, 0), stage.dataset)
+                for run in self._runs.values()
+                for stage in run.tasks.stages
+            ),
+            default=(0, ""),
         )
         if slots < most:
             raise ConflictError(f"an attempt of {dataset} takes {most} slots of pool {pool}: it could never start")
@@ -202,13 +209,19 @@ class Steering:
         return self._handle(BreakerTripped(name) if is_trip else BreakerReset(name))
 
 
+def _as_table(arguments: object) -> dict[str, object]:
+    return arguments if isinstance(arguments, dict) else {"arguments": arguments}
+
+
 def _order(value: object) -> TaskOrder:
     if value not in set(TaskOrder):
         raise ConflictError(f"{value!r} is no order; there are: {', '.join(TaskOrder)}")
     return TaskOrder(str(value))
 
 
-def _whole(value: object) -> int:
-    if not isinstance(value, int):
+def _whole(value: object, least: int | None = None) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
         raise ConflictError(f"{value!r} is no whole number")
+    if least is not None and value < least:
+        raise ConflictError(f"{value} is less than {least}")
     return value

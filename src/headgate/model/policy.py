@@ -16,7 +16,7 @@ RETRIABLE = frozenset({ErrorClass.TRANSIENT, ErrorClass.RESOURCE, ErrorClass.TIM
 
 
 class TaskOrder(StrEnum):
-    """In which order a run starts its tasks; a partition's chain of datasets always goes depth first."""
+    """In which order a run starts its tasks; by age a partition's chain of datasets goes depth first."""
 
     OLDEST = "oldest"
     NEWEST = "newest"

@@ -201,7 +201,9 @@ def _service_class(name: str, section: ClassSection | None) -> ServiceClass:
         TimeWindow(section.timezone, window.ceiling, window.days, window.month_days, window.start, window.end)
         for window in section.windows
     )
-    return replace(known, windows=windows, **given)
+    made = replace(known, windows=windows, **given)
+    # A floor that nobody set gives way to a ceiling that somebody did.
+    return made if section.floor is not None else replace(made, floor=min(made.floor, made.ceiling))
 
 
 def _given(**values: Any) -> dict[str, Any]:

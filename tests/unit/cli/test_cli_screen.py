@@ -30,18 +30,18 @@ def rendered(shown: Progress, height: int = 20) -> str:
 
 
 def test_a_line_says_how_far_how_fast_and_how_long() -> None:
-    assert screen.line(progress()) == "38 of 100 partitions, 2 running, 2 failed, 2.0/s, 30 s left"
-    assert screen.line(progress(ended=0)) == "38 of 100 partitions, 2 running, 2 failed"
+    assert screen.line(progress()) == "38 of 100 partitions, 2 running, 1 failed, 2.0/s, 30 s left"
+    assert screen.line(progress(ended=0)) == "38 of 100 partitions, 2 running, 1 failed"
     assert screen.line(progress(ended=4000, left=0)).endswith(", 200/s")
 
 
 def test_the_picture_has_the_whole_on_top_and_each_dataset_below() -> None:
     lines = rendered(progress()).splitlines()
-    assert lines[0].rstrip() == "run r1  38 of 100 partitions, 2 failed, 2.0/s, 30 s left"
+    assert lines[0].rstrip() == "run r1  38 of 100 partitions, 1 failed, 2.0/s, 30 s left"
     assert [line.split()[0] for line in lines[1:]] == ["flights", "weather", "monthly"]
     assert "30/50" in lines[1]
     assert lines[1].rstrip().endswith("2 running")
-    assert lines[2].rstrip().endswith("2 failed")
+    assert lines[2].rstrip().endswith("1 failed")
 
 
 def test_draining_is_said() -> None:

@@ -279,8 +279,8 @@ def test_an_unknown_class(policies):
             "",
         ),
         (
-            "[classes.backfill]\nceiling = '5%'",
-            "classes.backfill.ceiling cannot be: the floor of backfill, 0.1, is above its ceiling, 0.05",
+            "[classes.backfill]\nceiling = '5%'\nfloor = '10%'",
+            "classes.backfill.floor cannot be: the floor of backfill, 0.1, is above its ceiling, 0.05",
             "",
         ),
         (
@@ -419,3 +419,7 @@ def test_the_reference_says_the_defaults(policies):
     effective = policies("\n".join(keys)).effective(PLAIN, "fresh", "x")
     assert (effective.retry, effective.breaker) == (RetryPolicy(), BreakerPolicy())
     assert all(where.startswith("[") for name, where in effective.origins.items() if "." in name)
+
+
+def test_a_floor_that_nobody_set_gives_way_to_a_ceiling(policies):
+    assert policies("[classes.backfill]\nceiling = '5%'").classes["backfill"].floor == 0.05
