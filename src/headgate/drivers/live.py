@@ -143,6 +143,8 @@ class Coordinator:
         self._with_directories: set[str] = set()
         """Runs whose directories exist."""
         self._todo: list[Effect] = []
+        self._has_begun = False
+        """Whether a run was taken up that nothing has been offered to yet."""
         self._drain = self._drain_told = False
         self._commands_s = self._progress_s = self._live_s = time.monotonic()
         self._said: dict[str, str] = {}
@@ -235,6 +237,7 @@ class Coordinator:
         active.ended_before = active.progress().ended
         self._runs[run.id] = active
         self._first = self._first or active
+        self._has_begun = True
         if controls.is_paused:
             self._todo += self._handle(PauseRequested(run.id))
 
@@ -247,7 +250,7 @@ class Coordinator:
 
         Each commit makes the disk wait, for the workers too, so a few larger ones are better than many small ones.
         """
-        wait_s = 0.0 if self._todo else POLL_S
+        wait_s = 0.0 if self._has_begun or self._todo else POLL_S
         if self._wake_at_ms is not None:
             wait_s = min(wait_s, max(0.0, (self._wake_at_ms - now_ms()) / 1000))
         outcomes = self._executor.poll(wait_s)
@@ -263,6 +266,7 @@ class Coordinator:
     def _turn(self, outcomes: Sequence[Report]) -> None:
         """Take outcomes in and let what follows begin: one transaction, then the orders."""
         todo, self._todo = self._todo, []
+        self._has_begun = False
         if self._drain and not self._drain_told:
             self._drain_told = True
             for run in self._runs.values():
