@@ -129,6 +129,7 @@ def _assert_hours(bounds: list[int], zone: zoneinfo.ZoneInfo) -> None:
         assert (start + offset(start)) // HOUR_MS == (stop - 1 + offset(start)) // HOUR_MS
 
 
+@pytest.mark.slow
 def test_every_zone_tiles_the_line_around_its_largest_shift() -> None:
     assert len(ZONES) > 400
     for name, shifts in SHIFTS.items():

@@ -313,12 +313,14 @@ def test_fresh_never_waits_for_a_slot_that_backfill_took_beyond_its_ceiling():
             lane.end_one()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, steps=st.integers(0, 60))
 def test_whatever_happens_every_rule_holds_and_everything_ends(seed, steps):
     make_crowd(seed, steps=steps).heal()
 
 
+@pytest.mark.slow
 def test_the_seed_of_hashing_changes_nothing_of_a_crowd():
     told = [
         subprocess.run(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,6 +157,7 @@ def test_a_fixed_static_key_goes_with_the_windows(
     _assert_agrees(Fixed(data.draw(st.sampled_from(read.statics))), reader, read, now_ms)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(partitionings, partitionings, nows, st.data())
 def test_a_fixed_key_is_read_by_all_and_awaited_if_it_lies_ahead(

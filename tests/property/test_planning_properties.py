@@ -89,6 +89,7 @@ def test_after_a_run_nothing_is_left_to_do(number):
     assert run(town, again, Random(number), most=100_000) == {}
 
 
+@pytest.mark.slow
 @MANY
 @given(number=NUMBERS, sessions=st.lists(st.integers(0, 12), max_size=4))
 def test_crashes_leave_the_same_content_as_an_undisturbed_run(number, sessions):
@@ -112,6 +113,7 @@ def test_forcing_builds_everything_that_can_be_built(number):
     assert set(run(town, plan, Random(number), most=100_000)) == set(why) - blocked
 
 
+@pytest.mark.slow
 def test_the_seed_of_hashing_changes_no_plan():
     told = [
         subprocess.run(

@@ -108,6 +108,7 @@ def test_ranges_wide_enough_for_numpy_act_as_their_lists(seed):
         steps = [short.step(), long.step()]
 
 
+@pytest.mark.slow
 def test_the_seed_of_hashing_changes_nothing():
     told = [
         subprocess.run(

@@ -105,6 +105,7 @@ def test_around_odd_days(data, zone, moment):
 
 
 # Before 1972 some offsets have seconds, which a walk in minutes does not see.
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(data=st.data(), zone=st.sampled_from(ZONES), moment=st.datetimes(datetime(1973, 1, 1), datetime(2190, 1, 1)))
 def test_any_time_in_any_zone(data, zone, moment):
