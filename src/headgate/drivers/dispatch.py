@@ -193,7 +193,8 @@ class Dispatcher:
             inputs.append(self._input(read, pins))
         path = layout.stage_path(name, run.id, key, attempt_id)
         number = self._tried.get((name, key), 0) + start.number
-        expects = self._published.get((name, key)) or int(stage.heads[index]) or None
+        # Numbers only grow: whichever is larger was published later.
+        expects = max(self._published.get((name, key), 0), int(stage.heads[index])) or None
         attempt = Attempt(attempt_id, run.id, name, key, number, AttemptState.RUNNING, path, expects, now_ms)
         order = Order(
             attempt=attempt_id,

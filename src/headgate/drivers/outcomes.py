@@ -156,7 +156,7 @@ class Recorder:
             match verdict:
                 case Published.NEW:
                     run.failures.pop(task, None)
-                    if len(self._runs) > 1:
+                    if len(self._runs) > 1:  # A run that is alone has nobody to tell.
                         self.published[attempt.dataset, attempt.key] = attempt.id
                     effects += self._handle(AttemptSucceeded(attempt.run, task, changed=True))
                 case Published.UNCHANGED:
