@@ -8,8 +8,9 @@ import pytest
 from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, publish, seen
 
 from headgate.errors import InternalError, UsageError
+from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.run import AttemptState, ErrorClass, Failure, RunState
-from headgate.store.store import BreakerRow, Command, Published
+from headgate.store.store import Command, Published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,18 +175,18 @@ def test_texts_of_commands_are_data_and_unicode(store: Store) -> None:
 
 
 def test_breakers_are_kept_by_name_until_they_are_sound(opener: Callable[[], Store], store: Store) -> None:
-    opened = BreakerRow("pool:warehouse", "open", 5, 600_000, 1_700_000_000_000)
-    failing = BreakerRow("dataset:flights", "closed", 2, 600_000, 0)
+    opened = BreakerRecord("pool:warehouse", BreakerState.OPEN, 5, 600_000, 1_700_000_000_000)
+    failing = BreakerRecord("dataset:flights", BreakerState.CLOSED, 2, 600_000, 0)
     with store.transaction() as tx:
-        tx.save_breakers([opened, failing, BreakerRow("dataset:sound", "closed", 0, 600_000, 0)])
+        tx.save_breakers([opened, failing, BreakerRecord("dataset:sound", BreakerState.CLOSED, 0, 600_000, 0)])
     assert store.breakers() == [failing, opened]
-    probing = BreakerRow(opened.name, "half open", 0, 1_200_000, 0)
+    probing = BreakerRecord(opened.name, BreakerState.HALF_OPEN, 0, 1_200_000, 0)
     with store.transaction() as tx:
         tx.save_breakers([])
         tx.save_breakers([probing])
     assert store.breakers() == [failing, probing]
     with store.transaction() as tx:
-        tx.save_breakers([BreakerRow(failing.name, "closed", 0, 600_000, 0)])
+        tx.save_breakers([BreakerRecord(failing.name, BreakerState.CLOSED, 0, 600_000, 0)])
     again = opener()
     assert again.breakers() == [probing]
     assert list(again.journal_entries()) == []
@@ -247,7 +248,7 @@ def test_what_steers_is_of_the_transaction_or_absent(store: Store) -> None:
         tx.set_run_controls(RUN, "{}")
         tx.add_command("", "set", author="ada", reason="", now_ms=3)
         tx.settle_commands([(command, "no")])
-        tx.save_breakers([BreakerRow("pool:x", "open", 5, 1, 2)])
+        tx.save_breakers([BreakerRecord("pool:x", BreakerState.OPEN, 5, 1, 2)])
         tx.put_live(RUN, "{}", 3)
         _ = 1 // 0
     assert store.run(RUN) == a_run()

@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.core.backoff import backoff_ms
-from headgate.core.breaker import Breaker, BreakerState
+from headgate.core.breaker import Breaker
 from headgate.core.effects import StartAttempt
 from headgate.core.events import AttemptSucceeded, Event, Lane, RunSubmitted, SlotsOffered, Stage, TimePassed
 from headgate.core.scheduler import Scheduler
+from headgate.model.breaker import BreakerState
 from headgate.model.policy import BreakerPolicy, RetryPolicy, ServiceClass
 from headgate.model.window import TimeWindow
 

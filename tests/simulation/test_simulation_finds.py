@@ -7,7 +7,7 @@ import re
 import pytest
 
 from headgate.core.admission import LaneQueue
-from headgate.core.breaker import Breaker, BreakerState
+from headgate.core.breaker import Breaker
 from headgate.core.events import SlotsOffered
 from headgate.core.live_run import LiveRun
 from headgate.core.queues import StageQueue
@@ -17,6 +17,7 @@ from headgate.drivers.faulty import watch
 from headgate.drivers.faulty.coordinator import Coordinator
 from headgate.drivers.faulty.model_store import ModelStore, Transaction
 from headgate.drivers.faulty.play import play
+from headgate.model.breaker import BreakerState
 from headgate.model.run import RunState, TaskState
 
 pytestmark = pytest.mark.slow

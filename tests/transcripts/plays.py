@@ -43,7 +43,7 @@ from headgate.model.run import ErrorClass, RunState, TaskState
 from headgate.model.window import TimeWindow
 
 if TYPE_CHECKING:
-    from headgate.core.breaker import BreakerRecord
+    from headgate.model.breaker import BreakerRecord
 
 RECORDED = (TaskState.SUCCEEDED, TaskState.FAILED)
 REQUESTS = {

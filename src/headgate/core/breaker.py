@@ -5,9 +5,9 @@ Source: M. Nygard, Release It!, 2nd edition (2018), chapter 5.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.reason import Wait
 from headgate.model.run import ErrorClass
 
@@ -20,32 +20,6 @@ Task = tuple[str, int]
 
 BLAMED_ON_RESOURCE = frozenset({ErrorClass.TRANSIENT, ErrorClass.RESOURCE, ErrorClass.TIMEOUT})
 """Failures that count against a pool; the others show that it answers."""
-
-
-class BreakerState(StrEnum):
-    """Where a breaker stands."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half open"
-
-
-class BreakerRecord(NamedTuple):
-    """A breaker as the state store keeps it.
-
-    Args:
-        name: ``pool:NAME`` or ``dataset:NAME``.
-        state: Where it stands.
-        failures: Failures in a row.
-        cooldown_ms: How long it stays open the next time.
-        until_ms: When it lets a probe through; 0 unless it is open.
-    """
-
-    name: str
-    state: BreakerState
-    failures: int
-    cooldown_ms: int
-    until_ms: int
 
 
 class Breaker:

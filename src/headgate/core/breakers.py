@@ -13,7 +13,8 @@ from headgate.model.run import ErrorClass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from headgate.core.breaker import BreakerRecord, Task
+    from headgate.core.breaker import Task
+    from headgate.model.breaker import BreakerRecord
     from headgate.model.policy import BreakerPolicy
 
 

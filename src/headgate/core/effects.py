@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from headgate.core.breaker import BreakerRecord
+    from headgate.model.breaker import BreakerRecord
     from headgate.model.run import RunState, TaskState
 
 

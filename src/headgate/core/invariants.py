@@ -6,11 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from headgate.core.admission import MOST_CREDIT_MS
-from headgate.core.breaker import BreakerState
 from headgate.core.edges import SharedEdge
 from headgate.core.effects import StartAttempt
 from headgate.core.limit import Limit
 from headgate.core.states import DONE, ENDED, HALTED
+from headgate.model.breaker import BreakerState
 from headgate.model.run import RunState, TaskState
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ from headgate.model.run import ErrorClass, RunState, TaskState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from headgate.core.breaker import BreakerRecord
+    from headgate.model.breaker import BreakerRecord
     from headgate.model.policy import BreakerPolicy, Pool, ServiceClass
 
 LEARNED = 0.1

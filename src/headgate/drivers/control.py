@@ -10,15 +10,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headgate.core.breaker import Breaker, BreakerRecord, BreakerState
+from headgate.core.breaker import Breaker
 from headgate.drivers.active import Controls
 from headgate.drivers.live import now_ms
 from headgate.drivers.naming import named_run
 from headgate.drivers.takeover import take_over
 from headgate.errors import ConflictError, UnavailableError
+from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.policy import BACKFILL, TaskOrder
 from headgate.model.run import RunState
-from headgate.store.store import BreakerRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,7 +184,9 @@ def resize_pool(store: Store, pool: str, slots: int, *, author: str, reason: str
         raise ConflictError(answer)
 
 
-def switch_breaker(project: Project, store: Store, name: str, *, is_trip: bool, author: str, reason: str) -> BreakerRow:
+def switch_breaker(
+    project: Project, store: Store, name: str, *, is_trip: bool, author: str, reason: str
+) -> BreakerRecord:
     """Open or close a circuit breaker by hand.
 
     Args:
@@ -212,11 +214,11 @@ def switch_breaker(project: Project, store: Store, name: str, *, is_trip: bool, 
                 breaker.trip(now_ms())
             else:
                 breaker.reset()
-            tx.save_breakers([BreakerRow(*breaker.record())])
+            tx.save_breakers([breaker.record()])
             _journal(tx, "", "breaker", "", author=author, reason=reason, arguments=arguments)
     elif answer:
         raise ConflictError(answer)
-    sound = BreakerRow(name, BreakerState.CLOSED, 0, _policy(project, name).cooldown_ms, 0)
+    sound = BreakerRecord(name, BreakerState.CLOSED, 0, _policy(project, name).cooldown_ms, 0)
     return next((row for row in store.breakers() if row.name == name), sound)
 
 

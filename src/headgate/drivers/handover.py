@@ -18,7 +18,7 @@ from headgate.drivers.steering import SUBMIT
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, UsageError
 from headgate.model.reason import Wait
-from headgate.model.run import AttemptState, RunState, TaskState
+from headgate.model.run import AttemptState, RunState, TaskState, has_failed
 from headgate.planning.codec import plan_from_json
 from headgate.store.store import Made
 
@@ -157,7 +157,7 @@ def follow(store: Store, run_id: str, on_progress: Callable[[Progress], None] | 
     failures = tuple(
         FailedTask(attempt.dataset, attempt.key, attempt.failure)
         for attempt in store.last_attempts(run.id)
-        if attempt.failure is not None and _has_failed(attempt.state, run.state)
+        if attempt.failure is not None and has_failed(attempt.state, run.state)
     )
     return RunSummary(run.id, run.state, progress, failures, plan.problems)
 
@@ -169,7 +169,7 @@ def _progress(store: Store, plan: Plan, run: Run, elapsed_s: float) -> Progress:
     for attempt in store.last_attempts(run.id):
         if attempt.state is AttemptState.RUNNING:
             running[attempt.dataset] = running.get(attempt.dataset, 0) + 1
-        elif _has_failed(attempt.state, run.state):
+        elif has_failed(attempt.state, run.state):
             failed[attempt.dataset] = failed.get(attempt.dataset, 0) + 1
     rest_state = {
         RunState.SUCCEEDED: TaskState.SKIPPED,
@@ -202,9 +202,3 @@ def _held(store: Store, run: Run) -> tuple[HeldBack, ...]:
     return held_back(
         Delay(0, Wait[name], tasks, what, until_ms) for _, name, tasks, what, until_ms in json.loads(said[0])
     )
-
-
-def _has_failed(attempt: AttemptState, run: RunState) -> bool:
-    """Return whether a task with such a last attempt has failed: others are tried again until the run gives up."""
-    given_up = {AttemptState.LOST, AttemptState.RETRIED} if run is RunState.FAILED else set()
-    return attempt in {AttemptState.FAILED, AttemptState.SUPERSEDED, *given_up}

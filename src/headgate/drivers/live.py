@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from headgate.core.breaker import BreakerRecord, BreakerState
 from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt, StopAttempt, YieldAttempt
 from headgate.core.events import (
     DrainRequested,
@@ -39,7 +38,6 @@ from headgate.errors import UnavailableError
 from headgate.model.run import Run, RunKind, RunState
 from headgate.planning.codec import plan_hash, plan_to_json
 from headgate.planning.stages import Terms, make_stages
-from headgate.store.store import BreakerRow
 from headgate.tables import layout
 from headgate.worker.messages import Progressed, Staged
 
@@ -129,7 +127,7 @@ class Coordinator:
             policies.pools,
             total=policies.total,
             owner_weights=policies.owner_weights,
-            breakers=[_record(row) for row in store.breakers()],
+            breakers=store.breakers(),
         )
         self._runs: dict[str, ActiveRun] = {}
         self._first: ActiveRun | None = None
@@ -337,7 +335,7 @@ class Coordinator:
         orders = self._intend(tx, starts) if starts else []
         breakers = {effect.breaker.name: effect.breaker for effect in effects if isinstance(effect, SaveBreaker)}
         if breakers:
-            tx.save_breakers([BreakerRow(*record) for record in breakers.values()])
+            tx.save_breakers(list(breakers.values()))
         for effect in effects:
             if isinstance(effect, FinishRun):
                 crash_point("coordinator.before_finish")
@@ -435,7 +433,3 @@ def _staged_by(outcome: Report) -> list[str]:
             return [part.path]
         case _:
             return []
-
-
-def _record(row: BreakerRow) -> BreakerRecord:
-    return BreakerRecord(row.name, BreakerState(row.state), row.failures, row.cooldown_ms, row.until_ms)

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from headgate.core.breaker import BreakerRecord
     from headgate.core.effects import Effect
     from headgate.core.events import Event
+    from headgate.model.breaker import BreakerRecord
     from headgate.model.policy import Pool, ServiceClass
     from headgate.model.reason import Wait
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from headgate.core.breaker import BreakerRecord, BreakerState
 from headgate.core.events import Lane
 from headgate.drivers.history import assumed, behaviours
 from headgate.drivers.simulated import Behaviour, Setting
 from headgate.errors import UsageError
+from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.names import shown
 from headgate.model.policy import TaskOrder
 from headgate.model.run import TaskState

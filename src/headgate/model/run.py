@@ -61,6 +61,15 @@ class AttemptState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+_FAILED = frozenset({AttemptState.FAILED, AttemptState.SUPERSEDED})
+_TRIED_AGAIN = frozenset({AttemptState.LOST, AttemptState.RETRIED})
+
+
+def has_failed(last: AttemptState, run: RunState) -> bool:
+    """Return whether a task with such a last attempt has failed: some are tried again until the run gives up."""
+    return last in _FAILED or (last in _TRIED_AGAIN and run is RunState.FAILED)
+
+
 class ErrorClass(StrEnum):
     """What kind of failure an attempt met."""
 

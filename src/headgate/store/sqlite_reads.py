@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.errors import UsageError
+from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.run import AttemptState
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_errors import explaining
 from headgate.store.sqlite_rows import array, attempt_of, checkpoint_of, files_from_text, run_of, unsigned, version_of
-from headgate.store.store import BreakerRow, HeadState, JournalEntry, Made, Tried, Uncollected
+from headgate.store.store import HeadState, JournalEntry, Made, Tried, Uncollected
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -145,9 +146,9 @@ class SqliteReads:
         row = self._row("command_answer", command=command)
         return row[0] if row else None
 
-    def breakers(self) -> list[BreakerRow]:
+    def breakers(self) -> list[BreakerRecord]:
         """Return the breakers that are not closed or have failures, by name."""
-        return [BreakerRow(*row) for row in self._rows("breakers")]
+        return [BreakerRecord(name, BreakerState(state), *numbers) for name, state, *numbers in self._rows("breakers")]
 
     def live(self, run: str) -> tuple[str, int] | None:
         """Return what the coordinator last said of a run and when; None if nothing."""

@@ -25,9 +25,10 @@ from headgate.store.store import Command
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from headgate.model.breaker import BreakerRecord
     from headgate.model.run import Attempt, Failure, Run
     from headgate.model.version import Version
-    from headgate.store.store import BreakerRow, SavedBatch
+    from headgate.store.store import SavedBatch
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 _LIVE = (RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED)
@@ -191,7 +192,7 @@ class SqliteTransaction(Publishing):
         settled = array(command for command, _ in answers)
         self._connection.execute(self._sql["forget_commands"], {"settled": settled, "kept_ms": _ANSWERS_KEPT_MS})
 
-    def save_breakers(self, rows: Sequence[BreakerRow]) -> None:
+    def save_breakers(self, rows: Sequence[BreakerRecord]) -> None:
         """Insert or replace breakers by their names; one that is closed without failures is removed."""
         self._connection.executemany(
             self._sql["save_breaker"], [(b.name, b.state, b.failures, b.cooldown_ms, b.until_ms) for b in rows]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from headgate.model.breaker import BreakerRecord
     from headgate.model.run import Attempt, AttemptState, Run, RunState
     from headgate.model.version import Checkpoint, File, Version
 
@@ -171,25 +172,6 @@ class Command:
     arguments: dict[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerRow:
-    """Where a circuit breaker stands, so that it survives restarts.
-
-    Args:
-        name: Whose it is, such as ``dataset:NAME``.
-        state: A `core.breaker.BreakerState`.
-        failures: Failures in a row.
-        cooldown_ms: How long it stays open the next time.
-        until_ms: When it lets a probe through; 0 unless it is open.
-    """
-
-    name: str
-    state: str
-    failures: int
-    cooldown_ms: int
-    until_ms: int
-
-
 class Transaction(Protocol):
     """Writes of one transaction, in order. Reads made through it see its own writes."""
 
@@ -330,7 +312,7 @@ class Transaction(Protocol):
         """
         ...
 
-    def save_breakers(self, rows: Sequence[BreakerRow]) -> None:
+    def save_breakers(self, rows: Sequence[BreakerRecord]) -> None:
         """Insert or replace breakers by their names; one that is closed without failures is removed. Not journaled."""
         ...
 
@@ -468,7 +450,7 @@ class Store(Protocol):
         """
         ...
 
-    def breakers(self) -> list[BreakerRow]:
+    def breakers(self) -> list[BreakerRecord]:
         """Return the breakers that are not closed or have failures, by name."""
         ...
 

@@ -10,8 +10,9 @@ from headgate.model.names import shown
 from headgate.views.names import known_names
 
 if TYPE_CHECKING:
+    from headgate.model.breaker import BreakerRecord
     from headgate.project.load import Project
-    from headgate.store.store import BreakerRow, Store
+    from headgate.store.store import Store
 
 CLOSED = "closed"
 
@@ -43,7 +44,7 @@ def open_breakers(store: Store) -> tuple[BreakerLine, ...]:
     return tuple(line for line in breakers(store) if line.state != CLOSED)
 
 
-def breaker_line(row: BreakerRow) -> BreakerLine:
+def breaker_line(row: BreakerRecord) -> BreakerLine:
     """Return a breaker as it is shown."""
     return BreakerLine(row.name, row.state, row.failures, row.until_ms or None)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.model.reason import Wait
-from headgate.model.run import AttemptState, RunState
+from headgate.model.run import AttemptState, RunState, has_failed
 from headgate.store.store import Made
 from headgate.views.breakers import BreakerLine, open_breakers
 from headgate.views.waiting import HeldTasks, hold, said
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from headgate.model.run import Attempt, Run
     from headgate.store.store import Store
 
-_FAILED = frozenset({AttemptState.FAILED, AttemptState.SUPERSEDED})
-_TRIED_AGAIN = frozenset({AttemptState.LOST, AttemptState.RETRIED})
 _HELD = frozenset({RunState.RUNNING, RunState.QUEUED})
 
 
@@ -226,11 +224,6 @@ def _is_paused(run: Run) -> bool:
 
 def _limits_of(run: Run) -> dict[str, int | str]:
     return {name: value for name, value in controls_of(run).items() if name != "is_paused"}
-
-
-def has_failed(attempt: AttemptState, run: RunState) -> bool:
-    """Return whether a task with such a last attempt has failed: some are tried again until the run gives up."""
-    return attempt in _FAILED or (attempt in _TRIED_AGAIN and run is RunState.FAILED)
 
 
 def state_now(run: Run, leader: str | None) -> RunState:

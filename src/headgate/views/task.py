@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.model.reason import Wait
-from headgate.model.run import AttemptState, RunState
+from headgate.model.run import AttemptState, RunState, has_failed
 from headgate.planning.codec import plan_from_json
-from headgate.views.status import FailureLine, failure_line, has_failed, state_now
+from headgate.views.status import FailureLine, failure_line, state_now
 from headgate.views.waiting import Hold, hold, said
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headgate.core.breaker import BreakerState
 from headgate.core.edges import SameEdge
 from headgate.core.effects import StartAttempt, Step
 from headgate.core.events import AttemptFailed, AttemptSucceeded, Lane, RunSubmitted, SlotsOffered, Stage
 from headgate.core.invariants import unlawful_starts, violations
 from headgate.core.scheduler import Scheduler
+from headgate.model.breaker import BreakerState
 from headgate.model.policy import BACKFILL, BreakerPolicy, Pool, RetryPolicy
 from headgate.model.run import ErrorClass, RunState, TaskState
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headgate.core.breaker import BreakerRecord, BreakerState
 from headgate.core.edges import RangeEdge, SameEdge
 from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt, Step
 from headgate.core.events import (
@@ -28,6 +27,7 @@ from headgate.core.events import (
 )
 from headgate.core.scheduler import Scheduler
 from headgate.errors import InternalError
+from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.policy import BreakerPolicy, Pool, RetryPolicy
 from headgate.model.run import ErrorClass, RunState, TaskState
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headgate.core.breaker import BreakerRecord, BreakerState
 from headgate.core.edges import RangeEdge, SameEdge
 from headgate.core.events import Lane, Stage
 from headgate.drivers.simulated import Behaviour, Binding, Setting, quantile, simulate
+from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.policy import BACKFILL, FRESH, BreakerPolicy, Pool, RetryPolicy
 from headgate.model.reason import Wait
 from headgate.model.run import ErrorClass, TaskState

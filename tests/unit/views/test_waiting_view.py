@@ -10,11 +10,11 @@ import pytest
 
 from headgate.drivers.live import new_run
 from headgate.drivers.naming import named_run
+from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.plan import Request
 from headgate.model.reason import Wait
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, RunState
 from headgate.planning.planner import make_plan
-from headgate.store.store import BreakerRow
 from headgate.views.explain import explain
 from headgate.views.status import RunStatus, run_status
 from headgate.views.waiting import hold
@@ -181,9 +181,9 @@ def test_only_breakers_that_hold_something_back_are_shown(scene: Scene) -> None:
     with scene.store.transaction() as tx:
         tx.save_breakers(
             [
-                BreakerRow("dataset:sales", "open", 5, 600_000, 70_000),
-                BreakerRow("dataset:trend", "closed", 2, 600_000, 0),
-                BreakerRow("pool:api", "half open", 3, 600_000, 0),
+                BreakerRecord("dataset:sales", BreakerState.OPEN, 5, 600_000, 70_000),
+                BreakerRecord("dataset:trend", BreakerState.CLOSED, 2, 600_000, 0),
+                BreakerRecord("pool:api", BreakerState.HALF_OPEN, 3, 600_000, 0),
             ]
         )
     assert [(line.name, line.until_ms) for line in scene.status().breakers] == [

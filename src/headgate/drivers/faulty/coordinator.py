@@ -8,7 +8,6 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from headgate.core.breaker import BreakerState
 from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt, StopAttempt, YieldAttempt
 from headgate.core.events import (
     AttemptCancelled,
@@ -29,6 +28,7 @@ from headgate.drivers.faulty.scene import priorities
 from headgate.drivers.faulty.steering import Steering
 from headgate.drivers.faulty.watch import Violation, Watch
 from headgate.drivers.faulty.workers import Answer, Kind, Order
+from headgate.model.breaker import BreakerState
 from headgate.model.run import AttemptState, ErrorClass, RunState, TaskState
 from headgate.store.store import Published
 

@@ -11,8 +11,8 @@ from headgate.store.store import Published
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headgate.core.breaker import BreakerRecord
     from headgate.drivers.faulty.scene import Change, Partition
+    from headgate.model.breaker import BreakerRecord
 
 _ABSENT = object()
 

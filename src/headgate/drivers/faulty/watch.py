@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.core.backoff import backoff_ms
-from headgate.core.breaker import BreakerState
 from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt
 from headgate.core.events import (
     AttemptCancelled,
@@ -27,18 +26,19 @@ from headgate.core.invariants import unlawful_starts, violations
 from headgate.core.reasons import delays
 from headgate.core.states import HALTED, MOVES
 from headgate.drivers.faulty.expected import unexpected
+from headgate.model.breaker import BreakerState
 from headgate.model.reason import Wait
 from headgate.model.run import ErrorClass, RunState, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headgate.core.breaker import BreakerRecord
     from headgate.core.effects import Step
     from headgate.core.events import Event
     from headgate.core.scheduler import Scheduler
     from headgate.drivers.faulty.luck import Luck
     from headgate.drivers.faulty.scene import Scene, Table
+    from headgate.model.breaker import BreakerRecord
     from headgate.model.policy import ServiceClass
 
 _SEEN = {
