@@ -96,3 +96,48 @@ class Plan:
     def blocked(self) -> int:
         """Return the number of partitions that cannot be built as things are."""
         return sum(int(part.blocked.sum()) for part in self.datasets)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What somebody decided on a stored plan, and why."""
+
+    author: str
+    is_approval: bool
+    reason: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """A plan as it was shown to people: kept, so that exactly this can be approved and run.
+
+    Args:
+        hash: Its name: SHA-256 of its body.
+        project: Name of the project that it is for.
+        author: Who made it.
+        reason: Why; empty if nobody has said.
+        service_class: Class of the run that it would become.
+        created_ms: When it was made.
+        expires_ms: When it can no longer be run.
+        basis: The state of the world that it was made from, as JSON (`planning.binding`).
+        verdict: What the guard rails said, as JSON.
+        forecast: What it was said to cost, as JSON; empty if nothing was.
+        body: The plan, as `planning.codec` writes it.
+        run: The run that it became, if any.
+        decisions: What was decided on it, oldest first.
+    """
+
+    hash: str
+    project: str
+    author: str
+    reason: str
+    service_class: str
+    created_ms: int
+    expires_ms: int
+    basis: str
+    verdict: str
+    forecast: str
+    body: str
+    run: str | None = None
+    decisions: tuple[Decision, ...] = ()

@@ -175,6 +175,36 @@ CREATE TABLE batch (
 
 CREATE INDEX batch_attempt ON batch (attempt);
 
+-- Plans that people were shown, so that exactly what was shown can be approved and run.
+CREATE TABLE plan (
+    hash TEXT PRIMARY KEY,
+    project TEXT NOT NULL,
+    author TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    service_class TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    -- The run that it became.
+    run TEXT REFERENCES run (id),
+    -- JSON: the state of the world that it was made from, what the guard rails said, and the forecast.
+    basis TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    forecast TEXT NOT NULL,
+    -- Last, because it can be long.
+    body TEXT NOT NULL
+);
+
+CREATE TABLE decision (
+    id INTEGER PRIMARY KEY,
+    plan TEXT NOT NULL REFERENCES plan (hash),
+    at_ms INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    is_approval INTEGER NOT NULL,
+    reason TEXT NOT NULL
+);
+
+CREATE INDEX decision_plan ON decision (plan);
+
 -- What the tables keep as numbers, as text. Without outer joins, so that SQLite folds them into the statements.
 CREATE VIEW attempts AS
 SELECT a.id, r.id AS run, d.name AS dataset, a.key, a.number, a.state, a.path, a.expects, a.started_ms,

@@ -9,7 +9,16 @@ from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.run import AttemptState
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_errors import explaining
-from headgate.store.sqlite_rows import array, attempt_of, checkpoint_of, files_from_text, run_of, unsigned, version_of
+from headgate.store.sqlite_rows import (
+    array,
+    attempt_of,
+    checkpoint_of,
+    files_from_text,
+    plan_of,
+    run_of,
+    unsigned,
+    version_of,
+)
 from headgate.store.store import HeadState, JournalEntry, Made, Tried, Uncollected
 from headgate.store.witness import Mark
 
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from headgate.model.plan import StoredPlan
     from headgate.model.run import Attempt, Run, RunState
     from headgate.model.version import Checkpoint, Version
     from headgate.store.sqlite_rows import Row
@@ -112,6 +122,19 @@ class SqliteReads:
         """Return runs, newest first, with `plan` left empty; only those in the given states, if given."""
         wanted = None if states is None else array(states)
         return [run_of(row) for row in self._rows("runs", limit=limit, states=wanted)]
+
+    def plan(self, plan: str) -> StoredPlan | None:
+        """Return a plan by an unambiguous prefix of its hash."""
+        found = [row[0] for row in self._rows("plans_by_prefix", prefix=plan)] if plan else []
+        if len(found) > 1:
+            raise UsageError(f"several plans start with {plan}: {', '.join(found)}", hint="Give more of its name.")
+        row = self._row("plan", hash=found[0]) if found else None
+        return plan_of(row, self._rows("plan_decisions", hash=row[0])) if row else None
+
+    def plans(self, *, limit: int = 20) -> list[StoredPlan]:
+        """Return plans, newest first, without their bodies."""
+        rows = list(self._rows("plans", limit=limit))
+        return [plan_of(row, self._rows("plan_decisions", hash=row[0])) for row in rows]
 
     def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:
         """Return attempts of a run, in order of their numbers."""

@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from headgate.model.plan import Decision, StoredPlan
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Run, RunKind, RunState
 from headgate.model.version import Checkpoint, File, Version
 from headgate.store.store import SavedBatch
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 _BITS = 1 << 64
+PLAN_COLUMNS = (
+    "hash",
+    "project",
+    "author",
+    "reason",
+    "service_class",
+    "created_ms",
+    "expires_ms",
+    "basis",
+    "verdict",
+    "forecast",
+    "body",
+)
+"""In the order of the statements that read plans; the run follows."""
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -103,3 +118,9 @@ def run_of(row: Row) -> Run:
     """Return a run from a row of the statement `run` or `runs`."""
     number, kind, state, *rest = row
     return Run(number, RunKind(kind), RunState(state), *rest)
+
+
+def plan_of(row: Row, decisions: Iterable[Row] = ()) -> StoredPlan:
+    """Return a stored plan from a row with `PLAN_COLUMNS` and its run, and from the rows of its decisions."""
+    decided = tuple(Decision(author, bool(approves), reason, at_ms) for author, approves, reason, at_ms in decisions)
+    return StoredPlan(*row, decisions=decided)

@@ -12,6 +12,7 @@ from headgate.model.run import AttemptState, RunState
 from headgate.store.journal import canonical
 from headgate.store.sqlite_publishing import Publishing
 from headgate.store.sqlite_rows import (
+    PLAN_COLUMNS,
     array,
     attempt_of,
     failure_columns,
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from headgate.model.breaker import BreakerRecord
+    from headgate.model.plan import Decision, StoredPlan
     from headgate.model.run import Attempt, Failure, Run
     from headgate.model.version import Version
     from headgate.store.store import SavedBatch
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 _LIVE = (RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED)
-_ANSWERS_KEPT_MS = 24 * 60 * 60 * 1000
+_DAY_MS = 24 * 60 * 60 * 1000
+_ANSWERS_KEPT_MS = _DAY_MS
+_EXPIRED_KEPT_MS = 7 * _DAY_MS
 
 
 class SqliteTransaction(Publishing):
@@ -154,6 +158,33 @@ class SqliteTransaction(Publishing):
         """Remove what is saved of tasks. Idempotent."""
         number, name = self._interned.run(run), self._interned.dataset(dataset)
         self._connection.executemany(self._sql["forget_batches"], [(name, key, number) for key in keys])
+
+    def add_plan(self, plan: StoredPlan) -> None:
+        """Keep a plan that somebody was shown; one with the same hash stays as it is."""
+        row = {field: getattr(plan, field) for field in PLAN_COLUMNS}
+        self._connection.execute(self._sql["add_plan"], row)
+        self._connection.execute(self._sql["forget_plans"], {"before_ms": plan.created_ms - _EXPIRED_KEPT_MS})
+
+    def decide_plan(self, plan: str, decision: Decision) -> bool:
+        """Record and journal what somebody decided on a plan; return whether it was there to be decided on."""
+        row = {
+            "hash": plan,
+            "at_ms": decision.at_ms,
+            "author": decision.author,
+            "is_approval": decision.is_approval,
+            "reason": decision.reason,
+        }
+        if self._connection.execute(self._sql["decide_plan"], row).rowcount == 0:
+            return False
+        kind = "plan.approved" if decision.is_approval else "plan.rejected"
+        self.journal(
+            kind, author=decision.author, run="", reason=decision.reason, body={"plan": plan}, now_ms=decision.at_ms
+        )
+        return True
+
+    def use_plan(self, plan: str, run: str) -> bool:
+        """Note which run a plan became; return whether it had not become one before."""
+        return self._connection.execute(self._sql["use_plan"], {"hash": plan, "run": run}).rowcount > 0
 
     def add_command(
         self,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from headgate.model.breaker import BreakerRecord
+    from headgate.model.plan import Decision, StoredPlan
     from headgate.model.run import Attempt, AttemptState, Run, RunState
     from headgate.model.version import Checkpoint, File, Version
 
@@ -301,6 +302,25 @@ class Transaction(Protocol):
         """
         ...
 
+    def add_plan(self, plan: StoredPlan) -> None:
+        """Keep a plan that somebody was shown; one with the same hash stays as it is. Not journaled.
+
+        Removes plans that expired a week ago without a run or a decision.
+        """
+        ...
+
+    def decide_plan(self, plan: str, decision: Decision) -> bool:
+        """Record and journal what somebody decided on a plan, by its whole hash.
+
+        Returns:
+            Whether it was recorded; not for a plan that is not there or has become a run.
+        """
+        ...
+
+    def use_plan(self, plan: str, run: str) -> bool:
+        """Note which run a plan, by its whole hash, became; return whether it had not become one before."""
+        ...
+
     def pending_commands(self) -> list[Command]:
         """Return the commands that wait for the coordinator, oldest first; they stay until they are settled."""
         ...
@@ -400,6 +420,18 @@ class Store(Protocol):
             limit: How many at most.
             states: Only runs in one of these states; in any, if None.
         """
+        ...
+
+    def plan(self, plan: str) -> StoredPlan | None:
+        """Return a plan; the text may be an unambiguous prefix of its hash. None if there is none.
+
+        Raises:
+            UsageError: Several plans start with the text.
+        """
+        ...
+
+    def plans(self, *, limit: int = 20) -> list[StoredPlan]:
+        """Return plans, newest first, with `body` left empty."""
         ...
 
     def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:
