@@ -19,6 +19,7 @@ NAMES = (
     "waiting",
     "heterogeneous",
     "batches",
+    "plan",
 )
 MODULES = {"async": "sleepers"}
 """Where the name of a benchmark cannot be that of a module."""

@@ -20,7 +20,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from headgate.drivers.live import Coordinator
     from headgate.drivers.progress import Progress, RunSummary
@@ -104,13 +104,30 @@ def warm_up(project: Project, store: Store, executor: Executor) -> None:
     check(driver.drive(), plan)
 
 
+class Watching:
+    """Passes the progress of a run on to a function."""
+
+    def __init__(self, on_progress: Callable[[Progress], None]) -> None:
+        self.progressed = on_progress
+
+    def started(self, run: str, *, is_followed: bool) -> None:
+        """Nothing follows from that."""
+
+    def ended(self, summary: RunSummary, others: int) -> None:
+        """Nothing follows from that."""
+
+    def interrupted(self, runs: Sequence[str]) -> None:
+        """Nothing follows from that."""
+
+
 def coordinator(
     project: Project, store: Store, executor: Executor, on_progress: Callable[[Progress], None] | None = None
 ) -> Coordinator:
-    """Return a coordinator."""
+    """Return a coordinator that tells its progress."""
     from headgate.drivers.live import Coordinator
 
-    return Coordinator(project, store, executor, author="bench", on_progress=on_progress)
+    watcher = Watching(on_progress) if on_progress else None
+    return Coordinator(project, store, executor, author="bench", watcher=watcher)
 
 
 def world_of(project: Project, store: Store) -> World:

@@ -15,7 +15,8 @@ import numpy as np
 from bench.measure import Figure, Figures
 from headgate.core.edges import Edge, ListEdge, SharedEdge
 from headgate.core.events import Lane, Stage
-from headgate.drivers.simulated import Behaviour, Setting, simulate
+from headgate.drivers.setting import Behaviour, Setting
+from headgate.drivers.simulated import simulate
 from headgate.planning.critical import longest_left
 
 WORKFLOWS = 60

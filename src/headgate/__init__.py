@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headgate.errors import UsageError as UsageError
     from headgate.model.partitioning import daily as daily
     from headgate.model.partitioning import hourly as hourly
+    from headgate.model.partitioning import minutely as minutely
     from headgate.model.partitioning import monthly as monthly
     from headgate.model.partitioning import product as product
     from headgate.model.partitioning import static as static
@@ -45,6 +46,7 @@ _MODULES = {
     "UsageError": "headgate.errors",
     "daily": "headgate.model.partitioning",
     "hourly": "headgate.model.partitioning",
+    "minutely": "headgate.model.partitioning",
     "monthly": "headgate.model.partitioning",
     "product": "headgate.model.partitioning",
     "static": "headgate.model.partitioning",
@@ -84,6 +86,7 @@ __all__ = [
     "fixed",
     "hourly",
     "input",
+    "minutely",
     "monthly",
     "offset",
     "overlap",

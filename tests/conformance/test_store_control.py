@@ -9,7 +9,7 @@ from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, pub
 
 from headgate.errors import InternalError, UsageError
 from headgate.model.breaker import BreakerRecord, BreakerState
-from headgate.model.run import AttemptState, ErrorClass, Failure, RunState
+from headgate.model.run import AttemptState, RunState
 from headgate.store.store import Command, Published
 
 if TYPE_CHECKING:
@@ -256,20 +256,3 @@ def test_what_steers_is_of_the_transaction_or_absent(store: Store) -> None:
     assert store.live(RUN) is store.command_answer(command) is None
     with store.transaction() as tx:
         assert [waiting.id for waiting in tx.pending_commands()] == [command]
-
-
-def test_outcomes_are_counted_by_dataset_and_class(store: Store) -> None:
-    attempts = [an_attempt(n, f"k{n}") for n in range(1, 6)]
-    elsewhere = an_attempt(6, dataset="weather")
-    begin(store, *attempts, elsewhere)
-    publish(store, a_candidate(attempts[0]), a_candidate(elsewhere), now_ms=1_000)
-    with store.transaction() as tx:
-        ends = [
-            (2, AttemptState.RETRIED, Failure(ErrorClass.TRANSIENT, "x")),
-            (3, AttemptState.FAILED, Failure(ErrorClass.TRANSIENT, "x")),
-            (4, AttemptState.RETURNED, None),
-            (5, AttemptState.CANCELLED, None),
-        ]
-        tx.end_attempts(ends, now_ms=2_000)
-    assert store.outcomes() == {"flights": {"": 1, "transient": 2}, "weather": {"": 1}}
-    assert store.outcomes(limit=1) == {"weather": {"": 1}}

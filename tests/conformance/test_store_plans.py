@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from store_cases import OPENERS, RUN, a_run
+from store_cases import OPENERS, RUN, SCHEMA, a_run, build
 
-from headgate.errors import UsageError
+from headgate.errors import ConflictError, UsageError
 from headgate.model.plan import Decision, StoredPlan
+from headgate.store.store import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,24 +78,34 @@ def test_decisions_are_kept_in_order_and_journaled(store: Store) -> None:
 def test_a_plan_becomes_one_run_and_then_nothing_is_decided_on_it(store: Store) -> None:
     add(store, PLAN)
     with store.transaction() as tx:
-        tx.add_run(a_run())
-        assert tx.use_plan("ab12", RUN)
-        assert not tx.use_plan("ab12", RUN)
+        tx.add_run(a_run(plan_hash="ab12"))
         assert not tx.decide_plan("ab12", Decision("eve", True, "late", 1_300))
     found = store.plan("ab12")
     assert found is not None
     assert (found.run, found.decisions) == (RUN, ())
+    with pytest.raises(ConflictError, match=f"the plan was run already, as run {RUN}"), store.transaction() as tx:
+        tx.add_run(a_run("another", plan_hash="ab12"))
+    assert store.run("another") is None
 
 
 def test_what_expired_a_week_ago_is_removed_but_for_runs_and_decisions(store: Store) -> None:
     decided, used = replace(PLAN, hash="dd"), replace(PLAN, hash="ee")
     add(store, PLAN, decided, used)
     with store.transaction() as tx:
-        tx.add_run(a_run())
-        tx.use_plan("ee", RUN)
+        tx.add_run(a_run(plan_hash="ee"))
         tx.decide_plan("dd", Decision("bob", False, "no", 1_100))
     later = replace(PLAN, hash="ff", expires_ms=30 * DAY_MS)
     add(store, replace(later, created_ms=2_000 + 7 * DAY_MS))
     assert {plan.hash for plan in store.plans()} == {"ab12", "dd", "ee", "ff"}
     add(store, replace(later, hash="a0", created_ms=2_001 + 7 * DAY_MS))
     assert {plan.hash for plan in store.plans()} == {"dd", "ee", "ff", "a0"}
+
+
+def test_a_change_of_schema_is_told_once_both_are_known(store: Store) -> None:
+    assert store.schema_change("flights", "new") is None
+    assert build(store, 1, "k1", code="old") is Published.NEW
+    assert store.schema_change("flights", "new") is None
+    wider = (*SCHEMA, ("tail", "string"))
+    assert build(store, 2, "k2", code="new", schema=wider) is Published.NEW
+    assert store.schema_change("flights", "new") == (SCHEMA, wider)
+    assert store.schema_change("weather", "new") is None

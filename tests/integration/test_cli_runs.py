@@ -159,7 +159,7 @@ def test_a_failure_is_shown_explained_and_retried(place: Place) -> None:
     assert "made/2024-01-03 (permanent) ValueError: no good \\x1b[31m data" in out
     assert out.endswith(f"next: headgate -C {place.root} retry {run['id']}\n")
     counts = {part["name"]: part for part in place.data("status", "latest")["datasets"]}
-    assert (counts["made"]["failed"], counts["made"]["published"], counts["pairs"]["rest"]) == (1, 11, 2)
+    assert (counts["made"]["failed"], counts["made"]["published"], counts["pairs"]["blocked"]) == (1, 11, 2)
     explained, _ = place.call("explain", "pairs", "2024-01-04")
     assert "needs made/2024-01-03, which failed" in explained
     explained, _ = place.call("explain", "made", "2024-01-03")

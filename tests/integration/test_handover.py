@@ -173,6 +173,30 @@ def test_who_stops_following_leaves_the_run_alone(place: Terminals, number: sign
     assert [run["state"] for run in place.data("status")["runs"]] == ["succeeded", "succeeded"]
 
 
+def test_stopping_the_coordinator_says_what_becomes_of_the_runs_of_others(place: Terminals) -> None:
+    place.hold("old")
+    place.hold("new")
+    first = backfill(place, "old", "--end", "2024-01-07")
+    assert first.stderr is not None
+    own = first.stderr.readline().split()[1]
+    place.wait_for("started-old", first)
+    followed = backfill(place, "new")
+    place.wait_for_run(state="running", count=2)
+    left = backfill(place, "old", "--start", "2024-01-07")
+    place.wait_for_run(state="running", count=3)
+    left.send_signal(signal.SIGINT)
+    place.end(left, code=130)
+    first.send_signal(signal.SIGINT)
+    place.release("old")
+    place.release("new")
+    _, err = place.end(first, code=130)
+    told = err.partition("2 other runs were interrupted with it:\n")[2]
+    for run in place.data("status")["runs"]:
+        assert (f"  headgate -C {place.root} resume {run['id']}\n" in told) == (run["id"] != own)
+    assert "A terminal that follows one of them goes on with it by itself." in err
+    assert "succeeded: 12 partitions" in place.end(followed)[0]
+
+
 def test_a_class_that_could_never_start_is_refused(place: Terminals) -> None:
     with (place.root / "headgate.toml").open("a") as toml:
         toml.write("[classes.off]\npriority = 1\nceiling = 0\n")

@@ -37,6 +37,7 @@ import pyarrow as pa
 
 import headgate
 
+ALL = headgate.input("sales", allow_missing=True)
 DAYS = headgate.daily("2024-01-01", "2024-01-25")
 HERE = Path(__file__).parent
 
@@ -55,6 +56,11 @@ def sales(ctx: headgate.Context) -> pa.Table:
         (HERE / "failed").touch()
         raise ValueError("no good")
     return made(ctx)
+
+
+@headgate.dataset(partitions=headgate.weekly("2024-01-01", "2024-01-29"), inputs={"sales": ALL})
+def week(sales: pa.Table | None) -> pa.Table:
+    return pa.table({"rows": [sales.num_rows if sales else 0]})
 
 
 @headgate.dataset(partitions=DAYS, pools=["warehouse"])
@@ -152,14 +158,14 @@ def test_limits_of_a_run_change_while_it_runs(place: Place) -> None:
     assert status["why"]["at_ms"] is not None
     text, _ = place.call("status", "latest", "--why")
     assert "set by hand: concurrency 1, priority -5, order newest" in text
-    assert "as many of the run run as may  until an attempt of the run ends" in text
+    assert "the run has as many attempts as it may  until an attempt of the run ends" in text
     run = place.data("set", "latest", "concurrency=none", "--reason", "fast again")["run"]
     assert run["controls"] == {"priority": -5, "order": "newest"}
     place.release("sales")
     place.end(process)
     assert ("set accepted", "ada", "slowly", {"concurrency": 1, "priority": -5, "order": "newest"}) in place.journal()
     refused = place.call("set", "latest", "concurrency=2", "--reason", "late", code=1)[1]
-    assert "is succeeded: there is nothing to set" in refused
+    assert "has succeeded: there is nothing to set" in refused
 
 
 def test_a_pool_gets_more_slots_while_it_is_full(place: Place) -> None:
@@ -211,9 +217,13 @@ def test_a_breaker_is_tripped_and_reset_by_hand(place: Place) -> None:
     told = [(kind, reason) for kind, _, reason, _ in place.journal() if kind.startswith("breaker")]
     assert told == [
         ("breaker accepted", "it is being moved"),
+        ("breaker.opened", ""),
         ("breaker accepted", "x"),
+        ("breaker.opened", ""),
         ("breaker accepted", "y"),
+        ("breaker.closed", ""),
         ("breaker accepted", "moved"),
+        ("breaker.closed", ""),
     ]
 
 
@@ -231,8 +241,36 @@ def test_what_has_failed_is_retried_while_the_rest_still_runs(place: Place) -> N
     assert ("retry accepted", "ada", "mended", {}) in place.journal()
 
 
-def test_resuming_what_is_not_paused_is_refused(place: Place) -> None:
+def test_resuming_what_runs_follows_it_and_leaving_leaves_it_alone(place: Place) -> None:
     process = place.held("sales")
-    assert "is not paused" in place.call("resume", "latest", code=1)[1]
-    assert place.call("cancel", "latest")[0].endswith(" is cancelled\n")
-    place.end(process, code=1)
+    followers = [place.start("resume", "latest"), place.start("resume", "latest")]
+    for follower in followers:
+        assert follower.stderr is not None
+        assert follower.stderr.readline().endswith(" goes on in another process: Ctrl-C leaves it alone\n")
+    followers[0].send_signal(signal.SIGINT)
+    assert "it goes on in another process\n" in place.end(followers[0], code=130)[0]
+    assert process.poll() is None
+    place.release("sales")
+    assert "succeeded: 24 partitions" in place.end(followers[1])[0]
+    assert "succeeded: 24 partitions" in place.end(process)[0]
+
+
+def test_what_waits_for_a_failed_task_is_blocked_while_the_run_lives(place: Place) -> None:
+    (place.root / "bad").touch()
+    place.hold("sales")
+    process = place.start("backfill", "sales+", "--yes", "--reason", "held")
+    place.wait_for("failed", process)
+    status = place.status_when(lambda seen: "blocked" in held_for(seen))
+    assert status["run"]["state"] == "running"
+    assert {line["name"]: line["blocked"] for line in status["datasets"]} == {"sales": 0, "week": 1}
+    text, _ = place.call("status", "latest", "--why")
+    assert "something upstream failed or is missing  until sales/2024-01-02, which failed, is built" in text
+    assert f"next: headgate -C {place.root} retry {status['run']['id']}" in text
+    text, _ = place.call("explain", "week", "2024-01-01")
+    assert ": blocked: something upstream failed or is missing\n" in text
+    assert "until sales/2024-01-02, which failed, is built" in text
+    (place.root / "bad").unlink()
+    place.call("retry", "latest", "--reason", "mended")
+    place.status_when(lambda seen: "blocked" not in held_for(seen))
+    place.release("sales")
+    assert "succeeded: 28 partitions" in place.end(process)[0]

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from random import Random
 
+import numpy as np
 from scheduler_scenes import make_scene
 
 from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt, Step, StopAttempt, YieldAttempt
@@ -67,7 +68,7 @@ def make_classes(random: Random) -> list[ServiceClass]:
                 reserved=random.choice((0, 0, 1)) if name == "fresh" else 0,
                 weight=random.choice((1.0, 2.5)),
                 windows=windows,
-                patience_ms=random.choice((1, 50, 30_000)),
+                patience_ms=random.choice((0, 1, 50, 30_000)),
             )
         )
     return classes
@@ -88,10 +89,11 @@ class Crowd:
         self.room = {lane: self.random.randint(1, 6) for lane in Lane}
         self.depth = self.random.choice((1, 1, 2))
         self.pools = {name: Pool(name, self.random.randint(0, MOST_SLOTS), _breaker(self.random)) for name in POOLS}
-        # What holds for a dataset holds for it in all runs.
-        self.limits = {f"s{n}": self.random.choice((None, None, 1, 2)) for n in range(3)}
         self.runs: dict[str, tuple[Stage, ...]] = {}
         self.running: dict[tuple[str, int], Stage] = {}
+        self.attempt_of: dict[tuple[str, int], int] = {}
+        """The number of the attempt that makes each; those of a ranged one end one by one."""
+        self.started = 0
         self.stopping: set[tuple[str, int]] = set()
         self.states: dict[tuple[str, int], TaskState] = {}
         self.ended: dict[str, str] = {}
@@ -135,7 +137,7 @@ class Crowd:
         random = self.random
         return replace(
             stage,
-            concurrency=self.limits[stage.dataset],
+            concurrency=random.choice((None, None, 1, 2)),
             pools=tuple((name, random.randint(1, MOST_SLOTS)) for name in POOLS if random.random() < 0.3),
             retry=RetryPolicy(
                 random.randint(1, 4),
@@ -145,8 +147,21 @@ class Crowd:
             ),
             breaker=_breaker(random),
             typical_ms=random.choice((10.0, 1000.0)),
-            can_yield=random.random() < 0.4,
+            can_yield=random.random() < 0.6,
+            batch=random.choice((1, 2, 3)),
+            successor=self._successor(len(stage.states)),
         )
+
+    def _successor(self, n: int) -> np.ndarray:
+        """Return who follows whom: the next position or the one after that, with gaps."""
+        stride = self.random.choice((1, 1, 2))
+        return np.array(
+            [i + stride if i + stride < n and self.random.random() < 0.8 else -1 for i in range(n)], np.int32
+        )
+
+    def attempts(self) -> list[Stage]:
+        """Return the stage of each attempt that runs."""
+        return list({self.attempt_of[task]: stage for task, stage in self.running.items()}.values())
 
     def _end(self, attempt: tuple[str, int]) -> Event:
         del self.running[attempt]
@@ -185,7 +200,7 @@ class Crowd:
         self.tell(TimePassed())
 
     def offer(self, lane: Lane) -> None:
-        busy = sum(stage.lane is lane for stage in self.running.values())
+        busy = sum(stage.lane is lane for stage in self.attempts())
         slots = self.room[lane]
         self.tell(SlotsOffered(lane, slots * self.depth - busy, slots, self.depth))
 
@@ -241,10 +256,13 @@ class Crowd:
 
     def _carry_out(self, effect: object) -> None:
         match effect:
-            case StartAttempt(run, task, stage):
+            case StartAttempt(run, task, stage, lead=lead):
                 assert (run, task) not in self.running
                 assert run not in self.ended
                 self.running[run, task] = self.runs[run][stage]
+                self.started += lead in (None, task)
+                self.attempt_of[run, task] = self.started
+                self.seen["started together"] += lead is not None
             case StopAttempt(run, task):
                 assert (run, task) in self.running
                 self.stopping.add((run, task))
@@ -261,20 +279,23 @@ class Crowd:
     def _count(self, step: Step, capacity: dict[str, int]) -> None:
         """Add up by hand what the running attempts take."""
         taken: Counter[str] = Counter()
-        for stage in self.running.values():
+        attempts = self.attempts()
+        for stage in attempts:
             for name, slots in stage.pools:
                 taken[name] += slots
-        starts = [effect for effect in step.effects if isinstance(effect, StartAttempt)]
+        starts = [one for one in step.effects if isinstance(one, StartAttempt) and one.lead in (None, one.task)]
         for name, limit in self.scheduler.pools.items():
             assert limit.used == taken[name]
             # Only a pool that shrank holds more than it has; nothing was started into it then.
             if any(name in dict(self.runs[start.run][start.stage].pools) for start in starts):
                 assert taken[name] <= limit.capacity, capacity
         for lane, room in self.room.items():
-            assert sum(stage.lane is lane for stage in self.running.values()) <= room * self.depth
-        for dataset, most in self.limits.items():
-            running = sum(stage.dataset == dataset for stage in self.running.values())
-            assert most is None or running <= most
+            assert sum(stage.lane is lane for stage in attempts) <= room * self.depth
+        running = Counter(stage.dataset for stage in attempts)
+        for start in reversed(starts):
+            mine = self.runs[start.run][start.stage]
+            assert mine.concurrency is None or running[mine.dataset] <= mine.concurrency
+            running[mine.dataset] -= 1  # As it was before: others may have a wider bound.
 
 
 def _breaker(random: Random) -> BreakerPolicy:

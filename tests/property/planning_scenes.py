@@ -49,6 +49,7 @@ class Head:
     code: str
     pins: frozenset[tuple[str, str, int]]
     content: int
+    attempt: int = 0
 
 
 @dataclass
@@ -59,6 +60,7 @@ class Town:
     sources: dict[str, Source]
     heads: dict[Node, Head] = field(default_factory=dict)
     absent: set[Node] = field(default_factory=set)
+    failed: set[Node] = field(default_factory=set)
     versions: int = 0
     reading: dict[Node, list[tuple[str, Input, list[int], bool]]] = field(default_factory=dict)
 
@@ -83,6 +85,8 @@ class Town:
                 np.array([codes.index(head.code) if head else 0 for head in made], np.int32),
                 tuple(codes),
                 {i: "it is not there" for n, i in sorted(self.absent) if n == name},
+                np.array([head.attempt if head else 0 for head in made], np.int64),
+                np.array([i for n, i in sorted(self.failed) if n == name], np.int64),
             )
         return Snapshot(self.datasets, self.sources, self.grids, heads, AS_OF_MS)
 
@@ -123,18 +127,24 @@ class Town:
         content = crc32(repr((name, i, self.datasets[name].code, below)).encode()) % kinds
         old = self.heads.get(node)
         changed = old is None or old.content != content
-        self.versions += changed
+        self.versions += 1
         version = self.versions if changed else old.version
-        self.heads[node] = Head(version, self.datasets[name].code, self.pins(node), content)
+        self.heads[node] = Head(version, self.datasets[name].code, self.pins(node), content, self.versions)
+        self.failed.discard(node)
         return changed
 
     def why(self, node: Node) -> Why:
-        head = self.heads.get(node)
+        head, now = self.heads.get(node), self.pins(node)
+        if head is not None and head.code == self.datasets[node[0]].code and head.pins == now:
+            return Why.NONE
+        if node in self.failed:
+            return Why.FAILED
         if head is None:
             return Why.MISSING
         if head.code != self.datasets[node[0]].code:
             return Why.CODE
-        return Why.INPUTS if head.pins != self.pins(node) else Why.NONE
+        files = [version for _, upstream, version in now if upstream in self.sources]
+        return Why.LATE if any(version < 0 or version > head.attempt for version in files) else Why.INPUTS
 
     def wanted(self, request: Request) -> set[Node]:
         found: set[Node] = set()
@@ -290,6 +300,8 @@ def _live_through(random: Random, town: Town) -> None:
         for node in town.nodes(name):
             if random.random() < 0.05:
                 town.heads.pop(node, None)
+            if random.random() < 0.05:
+                town.failed.add(node)
 
 
 def run(

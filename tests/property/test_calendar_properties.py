@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headgate.model.calendar import DAY_MS, HOUR_MS, LONGEST_MS, at_ms, boundaries, shifted
+from headgate.model.calendar import DAY_MS, ELAPSED_MS, HOUR_MS, LONGEST_MS, at_ms, boundaries, shifted
 from headgate.model.partitioning import Partitioning, TimeAxis, Unit
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,10 +69,16 @@ def _local(ms: int, zone: zoneinfo.ZoneInfo) -> datetime:
 
 
 def _partitioning(unit: Unit, near_ms: int, days: int, zone_name: str) -> tuple[Partitioning, list[datetime]]:
-    """Return a partitioning that begins days before an instant, and the local starts of its windows and end."""
+    """Return a partitioning that begins days before an instant, and the local starts of its windows and end.
+
+    Around minutes an eighth of an hour stands for each day.
+    """
     zone = zoneinfo.ZoneInfo(zone_name)
-    local = _local(near_ms - days * DAY_MS, zone).replace(minute=0, second=0, microsecond=0)
+    reach_ms = days * (HOUR_MS // 8 if unit is Unit.MINUTE else DAY_MS)
+    local = _local(near_ms - reach_ms, zone).replace(minute=0, second=0, microsecond=0)
     match unit:
+        case Unit.MINUTE:
+            step = timedelta(minutes=1)
         case Unit.HOUR:
             step = timedelta(hours=1)
         case Unit.DAY:
@@ -81,7 +87,7 @@ def _partitioning(unit: Unit, near_ms: int, days: int, zone_name: str) -> tuple[
             step, local = timedelta(days=7), local.replace(hour=0)
         case Unit.MONTH:
             step, local = timedelta(days=31), local.replace(hour=0, day=1)
-    stop = _local(near_ms + days * DAY_MS, zone) + step
+    stop = _local(near_ms + reach_ms, zone) + step
     starts = [local]
     while starts[-1] < stop:
         following = starts[-1] + step
@@ -101,8 +107,8 @@ def _assert_tiles(unit: Unit, near_ms: int, days: int, zone_name: str) -> None:
     assert [grid.find(key) for key in keys] == list(range(grid.size))
     _assert_first_instant(bounds[0], starts[0], zone)
     _assert_first_instant(bounds[-1], starts[-1], zone)
-    if unit is Unit.HOUR:
-        _assert_hours(bounds, zone)
+    if unit in ELAPSED_MS:
+        _assert_full(bounds, ELAPSED_MS[unit], zone)
         return
     shown = [_local(ms, zone) for ms in bounds]
     begun = [next(ms for ms, local in zip(bounds, shown, strict=True) if local >= start) for start in starts]
@@ -117,16 +123,19 @@ def _assert_first_instant(ms: int, local: datetime, zone: zoneinfo.ZoneInfo) -> 
     assert all(_local(ms - ago, zone) < local for ago in range(HOUR_MS // 4, 49 * HOUR_MS, HOUR_MS))
 
 
-def _assert_hours(bounds: list[int], zone: zoneinfo.ZoneInfo) -> None:
-    """Each bound is a full local hour or a shift, and there is neither within a window."""
+def _assert_full(bounds: list[int], unit_ms: int, zone: zoneinfo.ZoneInfo) -> None:
+    """Each bound is a full local hour or minute or a shift, and there is neither within a window."""
 
     def offset(ms: int) -> int:
         return at_ms(ms, zone).utcoffset() // timedelta(milliseconds=1)
 
     for start, stop in pairwise(bounds):
-        assert (start + offset(start)) % HOUR_MS == 0 or offset(start) != offset(start - 1)
+        assert (start + offset(start)) % unit_ms == 0 or offset(start) != offset(start - 1)
         assert offset(start) == offset(stop - 1)
-        assert (start + offset(start)) // HOUR_MS == (stop - 1 + offset(start)) // HOUR_MS
+        assert (start + offset(start)) // unit_ms == (stop - 1 + offset(start)) // unit_ms
+
+
+AROUND = ((Unit.MINUTE, 3), (Unit.HOUR, 1), (Unit.DAY, 2), (Unit.WEEK, 5), (Unit.MONTH, 5))
 
 
 @pytest.mark.slow
@@ -134,7 +143,7 @@ def test_every_zone_tiles_the_line_around_its_largest_shift() -> None:
     assert len(ZONES) > 400
     for name, shifts in SHIFTS.items():
         near_ms = max(shifts, key=lambda shift: abs(shift.after - shift.before), default=Shift(0, 0, 0)).ms
-        for unit, days in ((Unit.HOUR, 1), (Unit.DAY, 2), (Unit.WEEK, 5), (Unit.MONTH, 5)):
+        for unit, days in AROUND:
             _assert_tiles(unit, near_ms, days, name)
 
 
@@ -149,7 +158,7 @@ def test_every_zone_tiles_the_line_around_each_of_its_shifts(part: int) -> None:
     # Zones share most of their shifts, and one zone is enough for each.
     different = {shift: name for name, shifts in SHIFTS.items() for shift in shifts}
     for shift in sorted(different)[part::8]:
-        for unit, days in ((Unit.HOUR, 1), (Unit.DAY, 2), (Unit.WEEK, 5), (Unit.MONTH, 5)):
+        for unit, days in AROUND:
             _assert_tiles(unit, shift.ms, days, different[shift])
 
 

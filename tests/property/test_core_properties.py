@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 from random import Random
 
 import crowds
@@ -23,7 +23,7 @@ from headgate.core.effects import StartAttempt
 from headgate.core.events import AttemptSucceeded, Event, Lane, RunSubmitted, SlotsOffered, Stage, TimePassed
 from headgate.core.scheduler import Scheduler
 from headgate.model.breaker import BreakerState
-from headgate.model.policy import BreakerPolicy, RetryPolicy, ServiceClass
+from headgate.model.policy import BreakerPolicy, Pool, RetryPolicy, ServiceClass
 from headgate.model.window import TimeWindow
 
 SEEDS = st.integers(0, 2**32)
@@ -31,9 +31,9 @@ MANY = settings(max_examples=100, deadline=None)
 COSTS = st.integers(1, 5000)
 
 
-def endless(n: int = 2_000, *, typical_ms: int = 1000) -> Stage:
+def endless(n: int = 2_000, **terms: object) -> Stage:
     none = np.zeros(n, bool)
-    return Stage("s", Lane.PROCESS, (), np.zeros(n, np.int64), np.zeros(n, np.uint8), none, none, typical_ms=typical_ms)
+    return Stage("s", Lane.PROCESS, (), np.zeros(n, np.int64), np.zeros(n, np.uint8), none, none, **terms)
 
 
 @dataclass
@@ -47,9 +47,10 @@ class Slots:
     cost_ms: dict[str, int] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
 
-    def submit(self, run: str, cost_ms: int, n: int = 2_000, **terms: object) -> None:
+    def submit(self, run: str, cost_ms: int, n: int = 2_000, pool_slots: int = 0, **terms: object) -> None:
         self.cost_ms[run] = cost_ms
-        self.tell(RunSubmitted(run, [endless(n, typical_ms=cost_ms)], **terms))
+        pools = (("p", pool_slots),) if pool_slots else ()
+        self.tell(RunSubmitted(run, [endless(n, typical_ms=cost_ms, pools=pools)], **terms))
 
     def tell(self, event: Event) -> None:
         for effect in self.scheduler.handle(event, self.now_ms).effects:
@@ -216,6 +217,41 @@ def test_a_hundred_backfills_all_advance_and_a_small_one_is_soon_done():
     assert max(given.values()) <= 4
 
 
+# Pools
+
+
+def longest_wait(lane: Slots, run: str) -> int:
+    """Return how many attempts of others were started at most between two of a run."""
+    at = [-1, *(n for n, started in enumerate(lane.starts) if started == run), len(lane.starts)]
+    return max(later - earlier - 1 for earlier, later in pairwise(at))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    runs=st.lists(st.tuples(st.integers(1, 4), st.integers(400, 1600)), min_size=2, max_size=4), spare=st.integers(0, 3)
+)
+def test_who_needs_several_slots_of_a_pool_gets_them_beside_others_without_end(runs, spare):
+    capacity = max(slots for slots, _ in runs) + spare
+    lane = Slots(Scheduler(pools={"p": Pool("p", capacity)}), 50)
+    for n, (slots, cost_ms) in enumerate(runs):
+        lane.submit(f"r{n}", cost_ms, pool_slots=slots)
+    lane.go(500)
+    # While the last who is before it makes room, each slot may see a few short attempts; then it is its turn.
+    assert max(longest_wait(lane, run) for run in lane.cost_ms) <= 10 * capacity
+
+
+@settings(max_examples=40, deadline=None)
+@given(slots=st.integers(1, 4), spare=st.integers(0, 2), costs=st.tuples(COSTS, COSTS))
+def test_a_floor_holds_in_a_pool_that_fresh_work_could_fill(slots, spare, costs):
+    classes = [ServiceClass("fresh", 100), ServiceClass("backfill", 50, floor=0.2)]
+    lane = Slots(Scheduler(classes, {"p": Pool("p", slots + spare)}), 50)
+    lane.submit("f", costs[0], pool_slots=1, service_class="fresh")
+    lane.submit("b", costs[1], pool_slots=slots, service_class="backfill")
+    lane.go(600)
+    total = sum(lane.shares().values())
+    assert lane.shares()["b"] >= 0.2 * total - 2 * (slots + spare) * sum(costs)
+
+
 # Floors, ceilings, windows, reserved slots
 
 
@@ -348,6 +384,14 @@ def test_many_crowds_see_every_rare_thing():
         name for name in vars(crowds) if isinstance(vars(crowds)[name], type) and hasattr(vars(crowds)[name], "_fields")
     }
     wanted = {"breaker open", "breaker half open", "breaker closed", "to BACKING_OFF", "to BLOCKED", "to SKIPPED"}
-    wanted |= {"run succeeded", "run failed", "run cancelled", "run interrupted", "to WAITING", "yield"}
+    wanted |= {
+        "run succeeded",
+        "run failed",
+        "run cancelled",
+        "run interrupted",
+        "to WAITING",
+        "yield",
+        "started together",
+    }
     wanted |= events - {"StartAttempt", "StopAttempt", "YieldAttempt", "SaveBreaker", "FinishRun"}
     assert wanted <= set(seen), wanted - set(seen)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headgate.model.calendar import DAY_MS, HOUR_MS, at_ms, instant
-from headgate.model.mapping import All, Custom, Fixed, Mapping, Offset, Overlap, Spans, Trailing, upstream
+from headgate.model.mapping import All, Custom, Fixed, Mapping, Offset, Overlap, Spans, Trailing, sliding, upstream
 from headgate.model.partitioning import UNPARTITIONED, Partitioning, TimeAxis, Unit, static
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ NAMES = ("x", "y", "z")
 @st.composite
 def axes(draw: st.DrawFn) -> TimeAxis:
     unit = draw(st.sampled_from(Unit))
+    if unit is Unit.MINUTE:
+        return draw(minutes())
     first = BASE + timedelta(days=draw(st.integers(-45, 45)))
     if unit is Unit.MONTH:
         first = first.replace(day=1)
@@ -39,6 +41,14 @@ def axes(draw: st.DrawFn) -> TimeAxis:
             last = last.replace(day=1)
     text = f"{last}T00:00:00" if last is not None and last > first else None
     return TimeAxis(unit, f"{first}T00:00:00", text, draw(st.sampled_from(ZONES)))
+
+
+@st.composite
+def minutes(draw: st.DrawFn) -> TimeAxis:
+    """A few hours of minutes, never without end: the model looks at every window."""
+    first = datetime(2013, 3, 1) + timedelta(minutes=draw(st.integers(-45 * 24 * 60, 45 * 24 * 60)))
+    last = first + timedelta(minutes=draw(st.integers(1, 300)))
+    return TimeAxis(Unit.MINUTE, first.isoformat(), last.isoformat(), draw(st.sampled_from(ZONES)))
 
 
 times = st.builds(Partitioning, axes())
@@ -65,6 +75,8 @@ def _back(ms: int, unit: Unit, count: int, zone_name: str) -> int:
     zone = ZoneInfo(zone_name)
     local = at_ms(ms, zone).replace(tzinfo=None, fold=0)
     match unit:
+        case Unit.MINUTE:
+            return ms - count * 60_000
         case Unit.HOUR:
             return ms - count * HOUR_MS
         case Unit.DAY:
@@ -116,6 +128,9 @@ def _assert_agrees(mapping: Mapping, reader: Partitioning, read: Partitioning, n
     index = np.unique(np.linspace(0, down.size - 1, min(7, down.size)).astype(np.int64))
     reads = upstream(mapping, down, up, index)
     assert isinstance(reads, Spans)
+    short = sliding(mapping, down, up)
+    for i in index.tolist() if short else ():
+        assert list(short.of(i)) == _model(mapping, reader, read, now_ms, i)[0]
     assert (reads.start >= 0).all()
     assert (reads.start <= reads.stop).all()
     assert (reads.stop < up.size + reads.step).all()

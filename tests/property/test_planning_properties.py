@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from planning_scenes import DATES, Town, make_town, run
 
 from headgate.core.edges import SharedEdge
-from headgate.model.mapping import Lists, Spans
+from headgate.model.mapping import Lists, Sliding, Spans
 from headgate.model.plan import Plan, Request
 from headgate.model.reason import Why
 from headgate.planning.codec import plan_from_json, plan_to_json
 from headgate.planning.digest import mixed, pinned_digest, seed
-from headgate.planning.planner import make_plan, stale, wanted_by
-from headgate.planning.sets import count, covered, from_runs, range_sums, runs_of
+from headgate.planning.planner import make_plan, stale
+from headgate.planning.scope import wanted_by
+from headgate.planning.sets import carried, count, covered, from_runs, range_max, range_sums, readers_of, runs_of
 from headgate.planning.stages import make_stages
+from headgate.planning.why import root_causes, why_chain
 
 MANY = settings(max_examples=60, deadline=None)
 NUMBERS = st.integers(0, 2**32)
@@ -72,6 +74,41 @@ def test_a_plan_agrees_with_the_plain_model(number):
     again = plan_from_json(plan_to_json(plan))
     assert plan_to_json(again) == plan_to_json(plan)
     assert named(again)[0] == named(plan)[0]
+
+
+def roots_of(town: Town, why: dict, node: tuple) -> set:
+    found, edge = {node}, {node}
+    while edge:
+        passing = [one for one in edge if why[one] is Why.UPSTREAM]
+        edge = {above for one in passing for above in town.upstream(one) if above in why} - found
+        found |= edge
+    return {one for one in found if why[one] is not Why.UPSTREAM}
+
+
+@MANY
+@given(number=NUMBERS)
+def test_ways_up_end_at_root_causes(number):
+    town, random = make_town(number), Random(number)
+    snapshot = town.snapshot()
+    plan = make_plan(snapshot, requests(town, random))
+    why = named(plan)[0]
+    for node in random.sample(town.all_nodes(), min(12, len(town.all_nodes()))):
+        links = why_chain(snapshot, plan, *node)
+        way = [(link.dataset, link.index) for link in links]
+        roots = {(name, i) for name, found in root_causes(snapshot, plan, *node).items() for i in found.tolist()}
+        if node not in why:
+            assert (way, roots) == ([], set())
+            continue
+        assert way[0] == node
+        assert [link.why for link in links] == [why[one] for one in way]
+        assert all(above in town.upstream(one) for one, above in pairwise(way))
+        assert [link.why is Why.UPSTREAM for link in links] == [True] * (len(links) - 1) + [False]
+        assert [link.others for link in links] == [
+            max(len({above for above in town.upstream(one) if above in why}) - 1, 0) if why[one] is Why.UPSTREAM else 0
+            for one in way
+        ]
+        assert roots == roots_of(town, why, node)
+        assert way[-1] in roots
 
 
 @MANY
@@ -186,8 +223,16 @@ def lists(draw):
     return size, Lists(offsets, np.array([p for one in each for p in one], np.int64), np.zeros(len(each), bool))
 
 
+@st.composite
+def slidings(draw):
+    first, last = sorted(draw(st.tuples(st.integers(-4, 0), st.integers(-4, 0))))
+    step = draw(st.integers(1, 4))
+    size = step * draw(st.integers(0, 6))
+    return size, Sliding(first, last, step, size)
+
+
 @MANY
-@given(read=st.one_of(spans(), lists()), random=st.randoms(use_true_random=False))
+@given(read=st.one_of(spans(), lists(), slidings()), random=st.randoms(use_true_random=False))
 def test_sums_over_what_is_read(read, random):
     size, reads = read
     each = [list(reads.of(task)) for task in range(len(reads.beyond))]
@@ -196,7 +241,23 @@ def test_sums_over_what_is_read(read, random):
     assert range_sums(weight, reads).tolist() == sums
     mask = weight % np.uint64(2) == 0
     assert count(mask, reads).tolist() == [sum(bool(mask[u]) for u in one) for one in each]
+    assert readers_of(mask, reads).tolist() == [any(mask[u] for u in one) for one in each]
+    small = (weight >> np.uint64(8)).astype(np.int64)
+    assert range_max(small, reads).tolist() == [max((int(small[u]) for u in one), default=0) for one in each]
+    if isinstance(reads, Sliding):
+        return
     assert covered(reads, size).tolist() == [any(u in one for one in each) for u in range(size)]
+
+
+@MANY
+@given(random=st.randoms(use_true_random=False), size=st.integers(0, 30), lag=st.integers(1, 35))
+def test_steps_of_one_length_carry_as_far_as_they_are_open(random, size, lag):
+    start = np.array([random.random() < 0.2 for _ in range(size)], bool)
+    open_ = np.array([random.random() < 0.7 for _ in range(size)], bool)
+    reached = start.tolist()
+    for index in range(lag, size):
+        reached[index] |= bool(open_[index]) and reached[index - lag]
+    assert carried(start, open_, lag).tolist() == reached
 
 
 @MANY

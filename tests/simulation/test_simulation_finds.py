@@ -11,6 +11,7 @@ from headgate.core.breaker import Breaker
 from headgate.core.events import SlotsOffered
 from headgate.core.live_run import LiveRun
 from headgate.core.queues import StageQueue
+from headgate.core.ranged import Chain
 from headgate.core.scheduler import Scheduler
 from headgate.core.task_table import TaskTable
 from headgate.drivers.faulty import watch
@@ -47,10 +48,10 @@ def after(monkeypatch, owner, name, then):
     monkeypatch.setattr(owner, name, wrong)
 
 
-def keep(scheduler, ended, run, task):
+def keep(scheduler, ended, event):
     """Take the slots of an attempt again that has ended."""
-    for limit, slots in ended[1].limits:
-        limit.used += slots
+    for pool, slots in ended[1].pools:
+        pool.used += slots
     return ended
 
 
@@ -124,6 +125,19 @@ def test_a_class_beyond_its_ceiling(monkeypatch, outside_only):
     assert re.search(r"\d of \w+ run, \d may", found())
 
 
+@pytest.mark.parametrize(
+    ("credit_ms", "text"), [(0.0, "is .* ms behind its floor"), (float("inf"), "was started before run")]
+)
+def test_a_floor_that_owes_nothing_or_everything(monkeypatch, outside_only, credit_ms, text):
+    def owe(lane):
+        for queue in lane.classes:
+            queue.credit = credit_ms
+
+    for name in ("offer", "charge"):
+        after(monkeypatch, LaneQueue, name, lambda lane, _, *args: owe(lane))
+    assert re.search(text, found())
+
+
 def test_classes_that_are_served_in_the_wrong_order(monkeypatch, outside_only):
     after(monkeypatch, LaneQueue, "__init__", lambda lane, _, *args: lane.classes.reverse())
     assert "was started before run" in found()
@@ -142,6 +156,29 @@ def test_a_paused_run_that_goes_on(monkeypatch, outside_only):
 
     monkeypatch.setattr(Scheduler, "_start", heedless)
     assert "while the run is paused" in found()
+
+
+def test_a_ranged_attempt_that_takes_what_has_failed_before(monkeypatch, outside_only):
+    monkeypatch.setattr(LiveRun, "has_failed", lambda live, task: False)
+    assert "together with others after it had failed" in found()
+
+
+def test_a_ranged_attempt_that_takes_too_many(monkeypatch, outside_only):
+    right = Chain.around
+    monkeypatch.setattr(Chain, "around", lambda chain, at, most, may_join: right(chain, at, most + 1, may_join))
+    assert re.search("together with others, . of at most", found())
+
+
+def test_a_ranged_attempt_that_fails_the_innocent_too(monkeypatch, outside_only):
+    monkeypatch.setattr(
+        LiveRun, "fail_ranged", lambda live, stage, task, _: live.tasks.halt(task, stage.number, TaskState.FAILED)
+    )
+    assert "failed in a ranged attempt, and was given up" in found()
+
+
+def test_a_bound_of_a_dataset_that_nobody_looks_at(monkeypatch, outside_only):
+    after(monkeypatch, StageQueue, "obstacle", lambda stage, holder: None if holder is stage.dataset else holder)
+    assert re.search(r"beyond \d of d\d", found())
 
 
 def test_a_dependant_that_is_not_blocked(monkeypatch, outside_only):

@@ -144,6 +144,8 @@ class Play:
             breaker=_breaker(options.pop("breaker", "5:600000")),
             typical_ms=float(options.pop("typical", 1000)),
             can_yield="yields" in flags,
+            batch=int(options.pop("batch", 1)),
+            successor=np.append(np.arange(1, size), -1).astype(np.int32),
         )
         assert not options, options
         run.stages.append(stage)
@@ -246,6 +248,10 @@ class Play:
             told.append(f"{names} {state.name.lower().replace('_', ' ')}")
         for effect in step.effects:
             match effect:
+                case StartAttempt(run, task, lead=lead) if lead is not None:
+                    if task == lead:
+                        told.append("! start together")
+                    told[-1] += f" {self.runs[run].tasks[task]}"
                 case StartAttempt(run, task, number=number):
                     told.append(f"! start {self.runs[run].tasks[task]}{f' (try {number})' if number > 1 else ''}")
                 case StopAttempt(run, task):

@@ -8,7 +8,7 @@ A case begins with comments and what there is, one a line:
     run NAME [class=NAME] [owner=NAME] [priority=N] [limit=N]
     runs NAME NUMBER ...
     stage NAME TASKS [io] [skip] [yields] [pool=NAME:SLOTS,...] [limit=N] [typical=MS]
-        [retry=ATTEMPTS:BACKOFF_MS[:SHARE:MIN]] [breaker=FAILURES:COOLDOWN_MS]
+        [retry=ATTEMPTS:BACKOFF_MS[:SHARE:MIN]] [breaker=FAILURES:COOLDOWN_MS] [batch=TASKS]
         [UP:same | UP:before | UP:last3 | UP:all | UP:0,1/2/-] ...
 
 Stages belong to the run above them, or to the runs NAME1, NAME2 ... of `runs`; without any there is one run. Windows

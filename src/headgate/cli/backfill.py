@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -11,84 +12,209 @@ import click
 from headgate.cli import options
 from headgate.cli.text import counted, print_json
 from headgate.errors import UsageError
+from headgate.model.names import shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from headgate.drivers.session import Session
     from headgate.drivers.world import World
-    from headgate.model.plan import Plan
+    from headgate.model.plan import Plan, Request, StoredPlan
+    from headgate.model.verdict import Override
     from headgate.views.plan import PlanView
 
 
 @click.command("backfill")
 @options.request
-@options.reason(required=True)
+@click.option("--plan", "plan_id", metavar="PLAN", help="Run exactly this plan, as `headgate plan` showed it.")
+@click.option("--replan", is_flag=True, help="With --plan: make it anew as things are now, and show that.")
+@options.reason(required=False)
+@options.service_class
+@options.overrides
 @click.option(
-    "--class", "service_class", metavar="NAME", default="backfill", help="Service class; backfill if not given."
+    "--overlap",
+    type=click.Choice(["refuse", "join", "queue"]),
+    default="refuse",
+    help="Partitions that another run builds: refuse (if not given), join (take its result), queue (build after it).",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @options.as_json
 @options.folder
-@click.pass_obj
+@click.pass_context
 def command(
-    root: Path,
+    context: click.Context,
     *,
     select: tuple[str, ...],
     start: str | None,
     end: str | None,
     forced: bool,
-    reason: str,
+    plan_id: str | None,
+    replan: bool,
+    reason: str | None,
     service_class: str,
+    overrides: tuple[str, ...],
+    because: tuple[str, ...],
+    overlap: str,
     yes: bool,
     as_json: bool,
 ) -> int:
     """Build what is missing or stale: plan it, show the plan, ask, and run it.
 
     SELECT names datasets: NAME, +NAME (and what it is made from), NAME+ (and what is made from it), 2+NAME (two
-    steps); none means all of them. Ctrl-C once lets running tasks end, twice stops at once; either way `headgate
-    resume` goes on.
+    steps); none means all of them. With --plan nothing is selected: that plan is run, or refused if the world has
+    moved since. Ctrl-C once lets running tasks end, twice stops at once; either way `headgate resume` goes on.
     """
-    from headgate.drivers.session import Session, author
+    from headgate.drivers.session import Session
     from headgate.model.plan import Request
-    from headgate.views.forecast import forecast
-    from headgate.views.plan import plan_view
 
-    session = Session(root)
+    if plan_id is None and replan:
+        raise UsageError("--replan is about a plan that was kept", hint="Name it: --plan PLAN.")
+    if plan_id is None and reason is None:
+        raise UsageError("--reason is missing", hint="Say why: it is kept in the journal.")
+    session = Session(context.obj)
     try:
-        session.project.policies.service_class(service_class)
-        world, plan = session.plan(Request(select, start, end, forced))
-        # Who does not look at the plan does not wait for what it says.
-        done = (
-            None
-            if yes
-            else forecast(
-                session.project, session.store, world.snapshot, plan, owner=author(), service_class=service_class
-            )
-        )
-        view = plan_view(plan, world.snapshot, forecast=done)
-        if plan.blocked == plan.size:
-            return _nothing(view, as_json=as_json)
-        if not _confirmed(view, yes=yes, as_json=as_json):
+        if plan_id is None:
+            chosen = options.chosen(overrides, because)
+            request = Request(select, start, end, forced)
+            ready = _made(session, request, reason or "", service_class, chosen, as_json=as_json)
+        else:
+            _refuse_selection(context)
+            ready = _taken(session, plan_id, reason, replan=replan, as_json=as_json)
+        if isinstance(ready, int):
+            return ready
+        if not _confirmed(ready.view, yes=yes, as_json=as_json):
             click.echo("nothing was started", err=True)
             return 1
-        return _run(session, world, plan, reason=reason, service_class=service_class, as_json=as_json)
+        return _run(session, ready, overlap=overlap, as_json=as_json)
     finally:
         session.close()
 
 
-def _run(session: Session, world: World, plan: Plan, *, reason: str, service_class: str, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A plan that may be run."""
+
+    stored: StoredPlan
+    world: World
+    plan: Plan
+    view: PlanView
+    reason: str
+
+
+def _refuse_selection(context: click.Context) -> None:
+    """Refuse what would make another plan than the one that is to be run."""
+    named = {"select": "SELECT", "start": "--start", "end": "--end", "forced": "--all", "overrides": "--override"}
+    named["service_class"] = "--class"
+    given = [
+        shown
+        for name, shown in named.items()
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(
+            f"--plan runs a plan as it is: {', '.join(given)} cannot be given with it",
+            hint="Make another plan with headgate plan.",
+        )
+
+
+def _made(
+    session: Session,
+    request: Request,
+    reason: str,
+    service_class: str,
+    overrides: tuple[Override, ...],
+    *,
+    as_json: bool,
+) -> _Ready | int:
+    """Plan; return what may be run, or the exit code if there is nothing to run or it may not be run."""
+    from headgate.views.plan import plan_view
+
+    proposal = session.propose(request, reason=reason, service_class=service_class, overrides=overrides)
+    plan, snapshot = proposal.plan, proposal.world.snapshot
+    view = plan_view(plan, snapshot, forecast=proposal.forecast, verdict=proposal.verdict)
+    if plan.blocked == plan.size:
+        return _nothing(view, as_json=as_json)
+    stored = session.keep(proposal)
+    return _refused(stored, view, as_json=as_json) or _Ready(stored, proposal.world, plan, view, reason)
+
+
+def _taken(session: Session, name: str, reason: str | None, *, replan: bool, as_json: bool) -> _Ready | int:
+    """Take a plan that was kept; return it if it may be run, or the exit code."""
+    from headgate.cli.plans import diff_text
+    from headgate.drivers.plans import Moved
+    from headgate.views.plan_diff import moved_diff
+    from headgate.views.stored_plan import kept_plan
+
+    stored = session.stored_plan(name)
+    if replan:
+        return _replanned(session, stored, as_json=as_json)
+    if stored.reason and reason not in {None, stored.reason}:
+        raise UsageError(
+            f"the plan has a reason already: {shown(stored.reason)}", hint="Leave out --reason, or plan again with it."
+        )
+    if not stored.reason and reason is None:
+        raise UsageError("--reason is missing", hint="Say why: it is kept in the journal.")
+    redeemed = session.redeem(stored)
+    if isinstance(redeemed, Moved):
+        diff = moved_diff(session.project, stored, redeemed)
+        if as_json:
+            print_json({"run": None, "moved": diff})
+        click.echo(diff_text(diff), err=as_json)
+        again = options.invocation("backfill", "--plan", diff.first.id, "--replan")
+        click.echo(f"\nnothing was started: the world has moved since this plan was made\n  {again}", err=True)
+        return 1
+    view = kept_plan(session.project, session.store, stored)
+    if redeemed.plan.blocked == redeemed.plan.size:
+        return _nothing(view, as_json=as_json)
+    return _Ready(stored, redeemed.world, redeemed.plan, view, stored.reason or reason or "")
+
+
+def _replanned(session: Session, stored: StoredPlan, *, as_json: bool) -> int:
+    """Make a plan anew from the same request, keep and show it; return the exit code."""
+    from headgate.cli.plan import next_text, plan_text
+    from headgate.drivers.live import now_ms
+    from headgate.planning.codec import plan_from_json
+    from headgate.views.plan import plan_view
+    from headgate.views.stored_plan import stored_plan_view
+
+    request = plan_from_json(stored.body).request
+    proposal = session.propose(request, reason=stored.reason, service_class=stored.service_class, overrides=())
+    view = plan_view(proposal.plan, proposal.world.snapshot, forecast=proposal.forecast, verdict=proposal.verdict)
+    if as_json:
+        print_json(view)
+    else:
+        click.echo(plan_text(view))
+    if view.partitions:
+        click.echo("\n" + next_text(stored_plan_view(session.keep(proposal), now_ms())), err=as_json)
+    return 0
+
+
+def _refused(stored: StoredPlan, view: PlanView, *, as_json: bool) -> int:
+    """Say that the guard rails do not let a plan be run now; return the exit code, 0 if they do."""
+    from headgate.cli.plan import next_text, plan_text
+    from headgate.drivers.live import now_ms
+    from headgate.views.stored_plan import stored_plan_view
+
+    stands = stored_plan_view(stored, now_ms())
+    if stands.standing == "ready":
+        return 0
+    if as_json:
+        print_json({"run": None, "plan": stands})
+    click.echo(plan_text(view), err=as_json)
+    click.echo(f"\nnothing was started: {next_text(stands)}", err=True)
+    return 1
+
+
+def _run(session: Session, ready: _Ready, *, overlap: str, as_json: bool) -> int:
     from headgate.cli.going import run
+    from headgate.model.policy import OnOverlap
 
     return run(
-        lambda on_start, on_progress, on_end: session.backfill(
-            world,
-            plan,
-            reason=reason,
-            service_class=service_class,
-            on_start=on_start,
-            on_progress=on_progress,
-            on_end=on_end,
+        lambda watcher: session.backfill(
+            ready.world,
+            ready.plan,
+            reason=ready.reason,
+            service_class=ready.stored.service_class,
+            overlap=OnOverlap(overlap),
+            watcher=watcher,
         ),
         as_json=as_json,
     )

@@ -45,14 +45,20 @@ def command(root: Path, action: str | None, name: str | None, reason: str | None
 
 
 def _switched(root: Path, name: str, *, is_trip: bool, reason: str) -> BreakerLine:
-    from headgate.drivers.control import switch_breaker
+    from headgate.drivers.control import refusals_journaled, switch_breaker
     from headgate.drivers.session import author
     from headgate.project.load import load
     from headgate.store.sqlite import open_store
     from headgate.views.breakers import breaker_line, named_breaker
+    from headgate.views.reading import reading
 
     project = load(root)
-    full = named_breaker(project, name)
+    wanted: dict[str, object] = {"breaker": name, "action": TRIP if is_trip else "reset"}
+    with (
+        reading(root) as (_, seen),
+        refusals_journaled(seen, "breaker", author=author(), reason=reason, arguments=wanted),
+    ):
+        full = named_breaker(project, name)
     # Before the first run there is no store yet, and a breaker may be tripped all the same.
     store = open_store(project.paths.state, data_root=project.paths.data, create=True)
     try:

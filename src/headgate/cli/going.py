@@ -14,15 +14,17 @@ from headgate.cli.text import STATE_COLORS, counted, duration, failures_text, pr
 from headgate.model.run import RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from headgate.drivers.progress import Progress, RunSummary
+    from headgate.cli.screen import Screen
+    from headgate.drivers.progress import Progress, RunSummary, Watcher
     from headgate.views.summary import Summary
 
-    Go = Callable[[Callable[[str], None], Callable[[Progress], None], Callable[[RunSummary, int], None]], RunSummary]
+    Go = Callable[[Watcher], RunSummary]
 
 SHOWN_FAILURES = 5
+SHOWN_RUNS = 5
 
 _NEXT = {RunState.FAILED: "retry", RunState.CANCELLED: "retry", RunState.INTERRUPTED: "resume"}
 _EXIT = {
@@ -33,48 +35,87 @@ _EXIT = {
 }
 
 
+class Terminal:
+    """Shows on the terminal how a run goes. A terminal that is gone is no reason to stop.
+
+    Args:
+        screen: Shows what changes all the time.
+        as_json: Whether summaries are printed as JSON.
+    """
+
+    def __init__(self, screen: Screen, *, as_json: bool) -> None:
+        self._screen = screen
+        self._as_json = as_json
+        self.run = ""
+        """Id of the run, once it has one."""
+        self.has_ended = False
+        """Whether it was told how the run ended, while others went on."""
+
+    def started(self, run: str, *, is_followed: bool) -> None:
+        """Show that a run has begun, or that it goes on here."""
+        self.run = run
+        with suppress(OSError):
+            self._screen.start(run, is_followed=is_followed)
+
+    def progressed(self, progress: Progress) -> None:
+        """Show how far it is."""
+        with suppress(OSError):
+            self._screen.show(progress)
+
+    def ended(self, summary: RunSummary, others: int) -> None:
+        """Show how it ended, and what becomes of the others."""
+        from headgate.views.summary import summarize
+
+        self.has_ended = True
+        with suppress(OSError):
+            show(summarize(summary), as_json=self._as_json)
+            if summary.state is RunState.INTERRUPTED:
+                click.echo(f"{other_runs(others, 'drains', 'drain')} too; Ctrl-C again stops now", err=True)
+            else:
+                click.echo(f"{other_runs(others, 'goes', 'go')} on in this process; Ctrl-C drains what runs", err=True)
+
+    def interrupted(self, runs: Sequence[str]) -> None:
+        """Show which other runs were interrupted, and how they go on."""
+        with suppress(OSError):
+            click.echo(f"\n{other_runs(len(runs), 'was', 'were')} interrupted with it:", err=True)
+            for run in runs[:SHOWN_RUNS]:
+                click.echo(f"  {options.invocation('resume', run)}", err=True)
+            if len(runs) > SHOWN_RUNS:
+                click.echo(f"  ... and {len(runs) - SHOWN_RUNS:,} more: {options.invocation('status')}", err=True)
+            click.echo("  A terminal that follows one of them goes on with it by itself.", err=True)
+
+
+def other_runs(count: int, one: str, more: str) -> str:
+    """Return how many other runs do something: ``another run goes``, ``3 other runs go``."""
+    return f"another run {one}" if count == 1 else f"{count:,} other runs {more}"
+
+
+def show(summary: Summary, *, as_json: bool) -> None:
+    """Print how a run ended."""
+    print_json(summary) if as_json else click.echo(summary_text(summary))
+
+
 def run(go: Go, *, as_json: bool) -> int:
     """Let a run go to its end, show it, and return the exit code.
 
     Args:
-        go: Drives it; gets what to call when it has an id, with its progress, and when it has ended before others have.
+        go: Drives it; gets who watches it.
         as_json: Whether to print the summary as JSON.
     """
     from headgate.views.summary import summarize
 
-    known: list[str] = []
-    told: list[RunSummary] = []
-
-    def show(summary: Summary) -> None:
-        print_json(summary) if as_json else click.echo(summary_text(summary))
-
+    terminal: Terminal | None = None
     try:
         with screen() as shown:
-
-            def on_start(run_id: str) -> None:
-                known.append(run_id)
-                with suppress(OSError):
-                    shown.start(run_id)
-
-            def on_progress(progress: Progress) -> None:
-                # A terminal that is gone is no reason to stop.
-                with suppress(OSError):
-                    shown.show(progress)
-
-            def on_end(ended: RunSummary, others: int) -> None:
-                told.append(ended)
-                with suppress(OSError):
-                    show(summarize(ended))
-                    runs = "another run goes" if others == 1 else f"{others} other runs go"
-                    click.echo(f"{runs} on in this process; Ctrl-C drains what runs", err=True)
-
-            summary = summarize(go(on_start, on_progress, on_end))
+            terminal = Terminal(shown, as_json=as_json)
+            summary = summarize(go(terminal))
     except KeyboardInterrupt:
-        following = f"; next: {options.invocation('resume', known[0])}" if known else ""
+        known = terminal.run if terminal else ""
+        following = f"; next: {options.invocation('resume', known)}" if known else ""
         click.echo(f"stopped{following}", err=True)
         return INTERRUPTED
-    if not told:
-        show(summary)
+    if not terminal.has_ended:
+        show(summary, as_json=as_json)
     state = summary.run.state if summary.run else RunState.SUCCEEDED
     return _EXIT.get(state, 1)
 
@@ -88,10 +129,7 @@ def take_up(root: Path, text: str, *, retry: bool, reason: str, as_json: bool) -
     try:
         found = named_run(session.store, text)
         return run(
-            lambda on_start, on_progress, on_end: session.go_on(
-                found.id, retry=retry, reason=reason, on_start=on_start, on_progress=on_progress, on_end=on_end
-            ),
-            as_json=as_json,
+            lambda watcher: session.go_on(found.id, retry=retry, reason=reason, watcher=watcher), as_json=as_json
         )
     finally:
         session.close()
@@ -109,10 +147,10 @@ def summary_text(summary: Summary) -> str:
     of = f"{done:,} of " if done < total else ""
     lines = [f"run {ended.id} {state}: {of}{counted(total, 'partition')} in {elapsed}", "", _counts_text(summary)]
     if summary.failures:
-        lines += ["", click.style("failed", fg="red"), failures_text(summary.failures[:SHOWN_FAILURES])]
-    more = sum(part.failed for part in summary.datasets) - min(len(summary.failures), SHOWN_FAILURES)
-    if more > 0:
-        lines.append(f"  ... and {more:,} more: {options.invocation('status', ended.id)}")
+        failed = sum(part.failed for part in summary.datasets)
+        more = options.invocation("status", ended.id)
+        text = failures_text(summary.failures, shown=SHOWN_FAILURES, total=failed, more=more)
+        lines += ["", click.style("failed", fg="red"), text]
     if summary.problems:
         lines += ["", click.style("could not be built", fg="red"), problems_text(summary.problems)]
     if ended.state in {RunState.RUNNING, RunState.QUEUED}:
@@ -120,6 +158,7 @@ def summary_text(summary: Summary) -> str:
             "",
             "it goes on in another process",
             f"  {options.invocation('status', ended.id)} shows it",
+            f"  {options.invocation('resume', ended.id)} follows it",
             f"  {options.invocation('cancel', ended.id)} stops it",
         ]
     if ended.state in _NEXT:

@@ -12,7 +12,9 @@ from headgate.cli.text import plain
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from headgate.model.verdict import Override
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -64,6 +66,38 @@ def request(command: _Command) -> _Command:
     ):
         command = option(command)
     return command
+
+
+service_class = click.option(
+    "--class", "service_class", metavar="NAME", default="backfill", help="Service class; backfill if not given."
+)
+
+
+def overrides(command: _Command) -> _Command:
+    """Add what says in spite of which guard rails to go on, and why: one by one."""
+    command = click.option("--because", metavar="TEXT", multiple=True, help="Why; one for each --override, in order.")(
+        command
+    )
+    return click.option(
+        "--override", "overrides", metavar="RULE", multiple=True, help="Go on in spite of this guard rail."
+    )(command)
+
+
+def chosen(rules: Sequence[str], because: Sequence[str]) -> tuple[Override, ...]:
+    """Return the overrides that the options name.
+
+    Raises:
+        UsageError: They are not as many as the reasons for them.
+    """
+    from headgate.drivers.session import author
+    from headgate.model.verdict import Override
+
+    if len(rules) != len(because):
+        raise UsageError(
+            f"{len(rules)} --override and {len(because)} --because were given",
+            hint="Each override needs its own reason: --override RULE --because TEXT.",
+        )
+    return tuple(Override(rule, why, author()) for rule, why in zip(rules, because, strict=True))
 
 
 def invocation(*words: str) -> str:

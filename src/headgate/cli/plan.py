@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from headgate.cli import options
-from headgate.cli.text import counted, duration, keys, print_json, problems_text, table
+from headgate.cli.text import counted, keys, moment, plain, print_json, problems_text, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from headgate.views.forecast import Forecast
+    from headgate.drivers.session import Session
+    from headgate.model.plan import Request
     from headgate.views.plan import PlanView
+    from headgate.views.ranges import KeyRange
+    from headgate.views.stored_plan import StoredPlanView
+    from headgate.views.why import WhyView
 
 SHOWN_RANGES = 4
-SHOWN_NAMES = 6
+SHOWN_STEPS = 12
+KEPT = {"list": "list_command", "show": "show_command", "diff": "diff_command"}
+"""Words after `plan` that are about plans that were kept."""
 
 
-@click.command("plan")
+class _PlanCommand(click.Command):
+    """Makes a plan, unless its first word is one of `KEPT`."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the command line, as this command or as the one that its first word names."""
+        if not args or args[0] not in KEPT:
+            return super().make_context(info_name, args, parent, **extra)
+        from headgate.cli import plans
+
+        other: click.Command = getattr(plans, KEPT[args[0]])
+        return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+
+
+@click.command("plan", cls=_PlanCommand)
 @options.request
 @click.option("--keys", "with_keys", is_flag=True, help="List every partition.")
+@click.option("--why", nargs=2, metavar="DATASET KEY", help="Show why one partition is in the plan, up to the cause.")
+@options.service_class
+@options.reason(required=False)
+@options.overrides
 @options.as_json
 @options.folder
 @click.pass_obj
@@ -33,44 +59,66 @@ def command(
     end: str | None,
     forced: bool,
     with_keys: bool,
+    why: tuple[str, str] | None,
+    service_class: str,
+    reason: str | None,
+    overrides: tuple[str, ...],
+    because: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show what a backfill would build, in which order and why. Changes nothing.
+    """Show what a backfill would build, in which order, why, and what it would take; and keep the plan.
 
     SELECT names datasets: NAME, +NAME (and what it is made from), NAME+ (and what is made from it), 2+NAME (two
-    steps); none means all of them.
+    steps); none means all of them. `headgate backfill --plan` runs exactly what is shown.
+
+    `plan list`, `plan show PLAN` and `plan diff PLAN PLAN` are about plans that were kept. (For a dataset of such a
+    name write 0+list.)
     """
-    from headgate.drivers.session import Session, author
+    from headgate.drivers.live import now_ms
+    from headgate.drivers.session import Session
     from headgate.model.plan import Request
-    from headgate.views.forecast import forecast
     from headgate.views.plan import plan_view
+    from headgate.views.stored_plan import stored_plan_view
 
     session = Session(root)
     try:
-        world, plan = session.plan(Request(select, start, end, forced))
-        done = forecast(session.project, session.store, world.snapshot, plan, owner=author())
+        request = Request(select, start, end, forced)
+        if why is not None:
+            _show_why(session, request, *why, as_json=as_json)
+            return
+        chosen = options.chosen(overrides, because)
+        proposal = session.propose(request, reason=reason or "", service_class=service_class, overrides=chosen)
+        view = plan_view(
+            proposal.plan,
+            proposal.world.snapshot,
+            with_keys=with_keys,
+            forecast=proposal.forecast,
+            verdict=proposal.verdict,
+        )
+        stored = session.keep(proposal) if view.partitions else None
     finally:
         session.close()
-    view = plan_view(plan, world.snapshot, with_keys=with_keys, forecast=done)
-    print_json(view) if as_json else click.echo(plan_text(view))
+    if as_json:
+        print_json(view)
+        return
+    click.echo(plan_text(view))
+    if stored is not None:
+        click.echo("\n" + next_text(stored_plan_view(stored, now_ms())))
 
 
 def plan_text(plan: PlanView) -> str:
     """Return a plan as people read it."""
     if not plan.partitions:
-        return nothing_text(plan)
+        return "\n".join([*plan.notes, nothing_text(plan)])
     up_to_date = plan.considered - plan.partitions
     rest = f"; {up_to_date:,} of {plan.considered:,} are up to date" if up_to_date else ""
-    lines = [f"{counted(plan.partitions, 'partition')} to build{rest}", ""]
+    lines = [*plan.notes, f"{counted(plan.partitions, 'partition')} to build{rest}", ""]
     rows = []
     for part in plan.datasets:
         for reason in part.reasons:
-            ranges = [keys(r.first, r.last, r.count) for r in reason.ranges[:SHOWN_RANGES]]
-            if len(reason.ranges) > SHOWN_RANGES:
-                ranges.append(f"and {counted(len(reason.ranges) - SHOWN_RANGES, 'more range')}")
             first = part.name if reason is part.reasons[0] else ""
             if reason.keys is None:
-                rows.append((first, f"{reason.count:,}", reason.text, ", ".join(ranges)))
+                rows.append((first, f"{reason.count:,}", reason.text, ranges_text(reason.ranges)))
             else:
                 rows.append((first, f"{reason.count:,}", reason.text, ""))
                 rows += [("", "", "", key) for key in reason.keys]
@@ -82,30 +130,58 @@ def plan_text(plan: PlanView) -> str:
         lines += ["", f"{plan.blocked:,} of them cannot be built: {lack}{more if others else ''}"]
         lines.append(problems_text(plan.problems))
     if plan.forecast:
-        lines += ["", forecast_text(plan.forecast)]
+        from headgate.cli.forecast_text import forecast_lines
+
+        lines += ["", *forecast_lines(plan.forecast)]
+    if plan.verdict and plan.verdict.findings:
+        from headgate.cli.plans import verdict_text
+
+        lines += ["", verdict_text(plan.verdict)]
     return "\n".join(lines)
 
 
-def forecast_text(found: Forecast) -> str:
-    """Return when a plan would be done, in one line."""
-    runs = counted(found.runs, "simulated run")
-    if found.p50_ms is None or found.p90_ms is None:
-        return f"would not end ({runs}): see `headgate simulate`"
-    sure = f", 90 % sure below {duration(found.p90_ms / 1000)}" if found.p90_ms > found.p50_ms else ""
-    assumed = f"; {no_history_text(found.assumed, found.assumed_ms)}" if found.assumed else ""
-    return f"about {duration(found.p50_ms / 1000)}{sure} ({runs}){assumed}"
-
-
-def no_history_text(names: tuple[str, ...], assumed_ms: int) -> str:
-    """Return that a duration is assumed, and of what."""
-    shown = ", ".join(names[:SHOWN_NAMES])
-    more = f" and {counted(len(names) - SHOWN_NAMES, 'more dataset')}" if len(names) > SHOWN_NAMES else ""
-    return f"no history of {shown}{more}: assumed {assumed_ms / 1000:g} s for each attempt"
+def next_text(stored: StoredPlanView) -> str:
+    """Return what can be done with a plan that was just kept."""
+    if stored.standing == "ready":
+        reason = () if stored.reason else ("--reason", "...")
+        following = options.invocation("backfill", "--plan", stored.id, *reason)
+        return f"plan {stored.id}, good until {moment(stored.expires_ms)} UTC\n  {following}"
+    if stored.standing == "pending":
+        following = options.invocation("approve", stored.id, "--reason", "...")
+        return f"plan {stored.id} {stored.standing_text}\n  {following}"
+    return f"plan {stored.id} is denied: --override RULE --because ... goes on in spite of one rule"
 
 
 def nothing_text(plan: PlanView) -> str:
     """Return that there is nothing to do, and why."""
-    if not plan.considered:
-        return "nothing to do: no partition is in this range"
-    which = "the only partition is" if plan.considered == 1 else f"all {plan.considered:,} partitions are"
-    return f"nothing to do: {which} up to date"
+    return f"nothing to do: {plain(plan.empty)}"
+
+
+def _show_why(session: Session, request: Request, dataset: str, key: str, *, as_json: bool) -> None:
+    from headgate.views.why import plan_why
+
+    world, plan = session.plan(request)
+    view = plan_why(session.store, world.snapshot, plan, dataset, key)
+    print_json(view) if as_json else click.echo(why_text(view))
+
+
+def why_text(view: WhyView) -> str:
+    """Return why a partition is in a plan, a line for each step up, and all root causes if there are several."""
+    place = plain(f"{view.dataset}/{view.key}")
+    if view.absent:
+        return f"{place} is not in the plan: {plain(view.absent)}"
+    texts = [plain(step.text) for step in view.steps]
+    if len(texts) > SHOWN_STEPS:
+        texts[SHOWN_STEPS - 2 : -2] = [f"... ({len(texts) - SHOWN_STEPS:,} more steps)"]
+    lines = [f"{place} is in the plan", *(f"  because {text}" for text in texts)]
+    if len(view.roots) > 1 or any(root.count > 1 for root in view.roots):
+        rows = [(root.dataset, f"{root.count:,}", root.text, ranges_text(root.ranges)) for root in view.roots]
+        lines += ["", "root causes", table(("dataset", "", "why", "partitions"), rows, right=frozenset({1}))]
+    return "\n".join(lines)
+
+
+def ranges_text(ranges: Sequence[KeyRange]) -> str:
+    """Return the first ranges of partitions, and how many more there are."""
+    shown = [keys(one.first, one.last, one.count) for one in ranges[:SHOWN_RANGES]]
+    more = [f"and {counted(len(ranges) - SHOWN_RANGES, 'more range')}"] if len(ranges) > SHOWN_RANGES else []
+    return ", ".join(shown + more)

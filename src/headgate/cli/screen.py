@@ -25,13 +25,14 @@ BAR_COLUMNS = 24
 STATE_COLUMNS = 10
 
 DRAINING = "draining: what runs ends, nothing more starts; Ctrl-C again stops now"
+FOLLOWED = "goes on in another process: Ctrl-C leaves it alone"
 
 
 class Screen(Protocol):
     """Shows a run that goes on."""
 
-    def start(self, run: str) -> None:
-        """Show that a run has begun."""
+    def start(self, run: str, *, is_followed: bool) -> None:
+        """Show that a run goes on here, or in another process from now on."""
         ...
 
     def show(self, progress: Progress) -> None:
@@ -59,15 +60,15 @@ class Lines:
         self._shown_s = time.monotonic()
         self._draining = False
 
-    def start(self, run: str) -> None:
-        """Show that a run has begun."""
-        click.echo(f"run {run}", err=True)
+    def start(self, run: str, *, is_followed: bool) -> None:
+        """Show that a run goes on here, or in another process from now on."""
+        click.echo(f"run {run}{f' {FOLLOWED}' if is_followed else ''}", err=True)
 
     def show(self, progress: Progress) -> None:
         """Show how far it is, if the last line is old enough."""
         if progress.draining and not self._draining:
             self._draining = True
-            click.echo(DRAINING, err=True)
+            click.echo(draining_text(progress), err=True)
         now_s = time.monotonic()
         if now_s - self._shown_s >= LINE_EVERY_S:
             self._shown_s = now_s
@@ -80,14 +81,15 @@ class Picture:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._run = ""
+        self._is_followed = False
 
-    def start(self, run: str) -> None:
-        """Show that a run has begun."""
-        self._run = run
+    def start(self, run: str, *, is_followed: bool) -> None:
+        """Show that a run goes on here, or in another process from now on."""
+        self._run, self._is_followed = run, is_followed
 
     def show(self, progress: Progress) -> None:
         """Show how far it is."""
-        self._live.update(picture(self._run, progress), refresh=True)
+        self._live.update(picture(self._run, progress, is_followed=self._is_followed), refresh=True)
 
 
 def line(progress: Progress) -> str:
@@ -97,6 +99,14 @@ def line(progress: Progress) -> str:
     if failed:
         parts.append(f"{failed:,} failed")
     return "\n".join([", ".join([*parts, *_pace(progress)]), *(f"  {text}" for text in held_texts(progress))])
+
+
+def draining_text(progress: Progress) -> str:
+    """Return what is going on while a run drains, and the others of this process with it."""
+    if not progress.others:
+        return DRAINING
+    others = "another run" if progress.others == 1 else f"{progress.others:,} other runs"
+    return f"{DRAINING}. With it {others} of this process: who follows one goes on with it"
 
 
 def held_texts(progress: Progress) -> list[str]:
@@ -109,7 +119,7 @@ def held_texts(progress: Progress) -> list[str]:
     return texts
 
 
-def picture(run: str, progress: Progress) -> RenderableType:
+def picture(run: str, progress: Progress, *, is_followed: bool = False) -> RenderableType:
     """Return how far a run is, dataset by dataset."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
@@ -137,7 +147,8 @@ def picture(run: str, progress: Progress) -> RenderableType:
     if failed:
         head.append(f", {failed:,} failed", style="red")
     head.append("".join(f", {part}" for part in _pace(progress)))
-    notes = [Text(DRAINING, style="yellow")] if progress.draining else []
+    notes = [Text(f"it {FOLLOWED}", style="dim")] if is_followed else []
+    notes += [Text(draining_text(progress), style="yellow")] if progress.draining else []
     notes += [Text(text, style="yellow") for text in held_texts(progress)]
     return Group(head, *notes, grid)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.text import print_json
+from headgate.cli.text import counted, print_json
 from headgate.errors import UsageError
 from headgate.model.names import shown
 from headgate.model.policy import TaskOrder
@@ -51,13 +51,14 @@ def command(root: Path, run: str, changes: tuple[str, ...], reason: str, as_json
 
 
 def _set_run(root: Path, run: str, given: dict[str, str], *, reason: str, as_json: bool) -> None:
-    from headgate.drivers.control import steer
+    from headgate.drivers.control import refusals_journaled, steer
     from headgate.drivers.session import author
     from headgate.views.reading import reading
     from headgate.views.status import steered
 
-    arguments: dict[str, object] = {name: _value(name, text) for name, text in given.items()}
     with reading(root) as (_, store):
+        with refusals_journaled(store, "set", run=run, author=author(), reason=reason, arguments={**given}):
+            arguments: dict[str, object] = {name: _value(name, text) for name, text in given.items()}
         done = steered(store, steer(store, run, "set", author=author(), reason=reason, arguments=arguments))
     if as_json:
         print_json({"run": done})
@@ -67,7 +68,7 @@ def _set_run(root: Path, run: str, given: dict[str, str], *, reason: str, as_jso
 
 
 def _set_pool(root: Path, given: dict[str, str], *, reason: str, as_json: bool) -> None:
-    from headgate.drivers.control import resize_pool
+    from headgate.drivers.control import refusals_journaled, resize_pool
     from headgate.drivers.session import author
     from headgate.project.config import read_config
     from headgate.views.reading import reading
@@ -76,16 +77,20 @@ def _set_pool(root: Path, given: dict[str, str], *, reason: str, as_json: bool) 
         raise UsageError("one pool at a time", hint="Call it once for each.")
     ((pool, text),) = given.items()
     pools = read_config(root).pools
-    if pool not in pools:
-        hint = known_names(pool, pools) or "headgate.toml declares none; they stand under [pools]."
-        raise UsageError(f"there is no pool {shown(pool)}", hint=hint)
-    slots = _whole(pool, text, least=1)
+    wanted: dict[str, object] = {"pool": pool, "slots": text}
     with reading(root) as (_, store):
+        with refusals_journaled(store, "set pool", author=author(), reason=reason, arguments=wanted):
+            if pool not in pools:
+                hint = known_names(pool, pools) or "headgate.toml declares none; they stand under [pools]."
+                raise UsageError(f"there is no pool {shown(pool)}", hint=hint)
+            slots = _whole(f"slots of pool {pool}", text, least=1)
         resize_pool(store, pool, slots, author=author(), reason=reason)
     if as_json:
         print_json({"pool": {"name": pool, "slots": slots, "configured": pools[pool].slots}})
         return
-    click.echo(f"pool {pool}: {slots} slots until the coordinator ends; headgate.toml says {pools[pool].slots}")
+    click.echo(
+        f"pool {pool}: {counted(slots, 'slot')} until the coordinator ends; headgate.toml says {pools[pool].slots}"
+    )
 
 
 def _parsed(changes: tuple[str, ...]) -> dict[str, str]:
@@ -93,7 +98,9 @@ def _parsed(changes: tuple[str, ...]) -> dict[str, str]:
     for change in changes:
         name, equals, text = change.partition("=")
         if not equals or not name or not text:
-            raise UsageError(f"{shown(change)} is no change", hint="Write NAME=VALUE, such as concurrency=8.")
+            raise UsageError(
+                f"{shown(change)} is not NAME=VALUE", hint="Write it as NAME=VALUE, such as concurrency=8."
+            )
         if name in given:
             raise UsageError(f"{shown(name)} is given twice")
         given[name] = text

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.plan import no_history_text, plan_text
-from headgate.cli.text import counted, duration, moment, plain, print_json, table
+from headgate.cli.forecast_text import basis_lines, chain_text, length
+from headgate.cli.plan import plan_text
+from headgate.cli.text import counted, moment, plain, print_json, table
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,15 +20,12 @@ if TYPE_CHECKING:
     from headgate.views.forecast import Outlook, Outlooks
 
 AS_IS, CHANGED = "as it is", "with --set"
-SHOWN_LINKS = 8
 NEVER = "never"
 
 
 @click.command("simulate")
 @options.request
-@click.option(
-    "--class", "service_class", metavar="NAME", default="backfill", help="Service class; backfill if not given."
-)
+@options.service_class
 @click.option("--set", "changes", metavar="KEY=VALUE", multiple=True, help="What would be if; any number of times.")
 @click.option("--at", metavar="DATETIME", help="When the run would begin, in UTC unless it says otherwise; now if not.")
 @click.option("--runs", type=click.IntRange(1, 100_000), default=200, show_default=True, help="Runs to simulate.")
@@ -74,6 +72,7 @@ def command(
             owner=author(),
             start_ms=world.snapshot.as_of_ms if start_ms is None else start_ms,
             changes=changes,
+            observations=world.observations,
             runs=runs,
             seed=seed,
         )
@@ -107,33 +106,35 @@ def outlooks_text(found: Outlooks) -> str:
     if waits:
         lines += ["", table(("tasks wait for, in this share of the time", *header[1:]), waits, right=right)]
     lines += ["", table(("dataset", "build", *header[1:]), list(_datasets(sides)), right=frozenset({1}))]
-    lines += ["", *_chains(sides)]
-    if found.assumed:
-        lines.append(no_history_text(found.assumed, _assumed_ms(found)))
+    lines += ["", *_chains(sides), *basis_lines(found.as_is.datasets)]
+    if found.is_coarse:
+        lines.append("neighbouring partitions were simulated as one")
     return "\n".join(lines)
-
-
-def _assumed_ms(found: Outlooks) -> int:
-    return next(dataset.typical_ms for dataset in found.as_is.datasets if dataset.is_assumed)
 
 
 def _figures(sides: list[Outlook]) -> Iterator[tuple[str, ...]]:
     def row(name: str, text: Callable[[Outlook], str]) -> tuple[str, ...]:
         return (name, *map(text, sides))
 
-    yield row("done after, half of the runs", lambda side: _length(side.p50_ms, NEVER))
-    yield row("done after, 90 % of the runs", lambda side: _length(side.p90_ms, NEVER))
-    yield row("done at, half of the runs", lambda side: moment(side.p50_at_ms) or NEVER)
-    yield row("done at, 90 % of the runs", lambda side: moment(side.p90_at_ms) or NEVER)
+    # A run that leaves partitions unbuilt ends, too, and often sooner than one that does all its work.
+    verb = "done" if all(side.complete == 1 or side.p50_ms is None for side in sides) else "ends"
+    yield row(f"{verb} after, half of the runs", lambda side: length(side.p50_ms, NEVER))
+    yield row(f"{verb} after, 90 % of the runs", lambda side: length(side.p90_ms, NEVER))
+    yield row(f"{verb} at, half of the runs", lambda side: _date(side.p50_at_ms))
+    yield row(f"{verb} at, 90 % of the runs", lambda side: _date(side.p90_at_ms))
     if any(side.failed for side in sides):
+        yield row("runs that build everything", lambda side: f"{side.complete:.0%}")
         yield row("partitions that are not built", lambda side: f"{side.failed:,.1f}")
-    yield row("longest chain of partitions", lambda side: _length(side.chain_ms))
-    yield row("a fresh task starts after, half", lambda side: _length(side.fresh_p50_ms))
-    yield row("a fresh task starts after, 90 %", lambda side: _length(side.fresh_p90_ms))
+    yield row("longest chain of partitions", lambda side: length(side.chain_ms))
+    yield row("a fresh task starts after, half", lambda side: length(side.fresh_p50_ms))
+    yield row("a fresh task starts after, 90 %", lambda side: length(side.fresh_p90_ms))
 
 
-def _length(ms: int | None, unknown: str = "") -> str:
-    return unknown if ms is None else f"{ms} ms" if ms < 1000 else duration(ms / 1000)
+def _date(ms: int | None) -> str:
+    try:
+        return moment(ms) or NEVER
+    except OverflowError:
+        return "after the year 9999"
 
 
 def _waits(sides: list[Outlook]) -> Iterator[tuple[str, ...]]:
@@ -146,7 +147,7 @@ def _waits(sides: list[Outlook]) -> Iterator[tuple[str, ...]]:
 def _datasets(sides: list[Outlook]) -> Iterator[tuple[str, ...]]:
     for rows in zip(*(side.datasets for side in sides), strict=True):
         times = [
-            f"{dataset.attempts:,.0f} x {_length(dataset.typical_ms)} = {_length(dataset.busy_ms)}" for dataset in rows
+            f"{dataset.attempts:,.0f} x {length(dataset.typical_ms)} = {length(dataset.busy_ms)}" for dataset in rows
         ]
         yield rows[0].name, f"{rows[0].partitions:,}", *times
 
@@ -154,14 +155,8 @@ def _datasets(sides: list[Outlook]) -> Iterator[tuple[str, ...]]:
 def _chains(sides: list[Outlook]) -> Iterator[str]:
     """Yield the longest chain of each setting; once if they are the same."""
     for n, side in enumerate(sides):
-        if n and side.chain == sides[0].chain:
-            continue
-        links = [
-            f"{link.dataset}{f' x {link.partitions:,}' if link.partitions > 1 else ''} ({_length(link.elapsed_ms)})"
-            for link in side.chain[:SHOWN_LINKS]
-        ]
-        more = [f"{counted(len(side.chain) - SHOWN_LINKS, 'more step')}"] if len(side.chain) > SHOWN_LINKS else []
-        yield f"longest chain{f' {CHANGED}' if n else ''}: {' > '.join([*links, *more])}"
+        if not n or side.chain != sides[0].chain:
+            yield f"longest chain{f' {CHANGED}' if n else ''}: {chain_text(side.chain)}"
 
 
 def _instant_ms(text: str) -> int:

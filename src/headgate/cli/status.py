@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headgate.views.breakers import BreakerLine
-    from headgate.views.status import RunLine, RunStatus, Why
+    from headgate.views.status import DatasetLine, RunLine, RunStatus, Why
 
 SHOWN_FAILURES = 20
 
@@ -90,26 +90,31 @@ def _run_text(status: RunStatus) -> str:
     if status.controls:
         changed = ", ".join(f"{name} {value}" for name, value in status.controls.items())
         lines.append(f"  set by hand: {changed}")
-    rest = "skipped" if run.state == "succeeded" else "not built" if run.finished_ms is not None else "waiting"
-    header = ("dataset", "partitions", "new", "unchanged", "running", "failed", rest)
-    rows = [
-        (line.name, *_numbers(line.total, line.published, line.unchanged, line.running, line.failed, line.rest))
-        for line in status.datasets
-    ]
-    lines += ["", table(header, rows, right=frozenset(range(1, 7)))]
+    rest = {"succeeded": "skipped", "failed": "skipped", "cancelled": "not built"}.get(run.state, "waiting")
+    header = ("dataset", "partitions", "new", "unchanged", "running", "failed", "blocked", rest)
+    rows = [(line.name, *_numbers(line)) for line in status.datasets]
+    lines += ["", table(header, rows, right=frozenset(range(1, 8)))]
     if status.failures:
-        lines += ["", click.style("failed", fg="red"), failures_text(status.failures[:SHOWN_FAILURES])]
-    if len(status.failures) > SHOWN_FAILURES:
-        lines.append(f"  ... and {len(status.failures) - SHOWN_FAILURES:,} more: see --json")
+        text = failures_text(status.failures, shown=SHOWN_FAILURES, total=len(status.failures), more="see --json")
+        lines += ["", click.style("failed", fg="red"), text]
     if status.why:
         lines += ["", *_why_text(status.why, run)]
     lines += _breakers_text(status.breakers)
-    following = {"failed": "retry", "cancelled": "retry", "interrupted": "resume"}.get(run.state)
-    if following:
-        lines += ["", f"next: {options.invocation(following, run.id)}"]
-    elif run.is_paused:
-        lines += ["", f"next: {options.invocation('resume', run.id)}"]
+    steps = _next_steps(status)
+    lines += ["", *(f"next: {options.invocation(*words)}" for words in steps)] if steps else []
     return "\n".join(lines)
+
+
+def _next_steps(status: RunStatus) -> list[tuple[str, ...]]:
+    """Return the commands that would bring a run further, the words of each."""
+    run = status.run
+    following = {"failed": "retry", "cancelled": "retry", "interrupted": "resume"}.get(run.state)
+    if following is None and run.is_paused:
+        following = "resume"
+    steps: list[tuple[str, ...]] = [(following, run.id)] if following else []
+    # What holds tasks back, and only a person lifts.
+    steps += [held.hold.next for held in (status.why.held if status.why else ()) if held.hold.next]
+    return list(dict.fromkeys(steps))
 
 
 def _why_text(why: Why, run: RunLine) -> list[str]:
@@ -127,5 +132,6 @@ def _breakers_text(breakers: tuple[BreakerLine, ...]) -> list[str]:
     return ["", *(click.style(plain(breaker_text(line)), fg="yellow") for line in breakers)] if breakers else []
 
 
-def _numbers(*numbers: int) -> tuple[str, ...]:
+def _numbers(line: DatasetLine) -> tuple[str, ...]:
+    numbers = (line.total, line.published, line.unchanged, line.running, line.failed, line.blocked, line.rest)
     return tuple(f"{n:,}" if n else "-" for n in numbers)

@@ -30,6 +30,7 @@ STATE_COLORS = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What a function says when it fails can be a whole document.
 _MESSAGE = 300
+_KEYS = 5
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -130,14 +131,30 @@ def size(count: int) -> str:
     return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 99.5 else f"{value:.1f} {_UNITS[unit]}"
 
 
-def failures_text(failures: Sequence[FailureLine | EndedTask]) -> str:
-    """Return tasks that failed, each with the first line of what went wrong."""
-    lines = []
-    for failure in failures:
-        place = f"{failure.dataset}/{failure.key}"
-        lines.append(f"  {place} ({failure.error_class}) {plain(_headline(failure.message))}")
-        if failure.hint:
-            lines.append(f"    hint: {plain(failure.hint)}")
+def failures_text(failures: Sequence[FailureLine | EndedTask], *, shown: int, total: int, more: str) -> str:
+    """Return tasks that failed, with the first line of what went wrong; those of a dataset that are alike together.
+
+    Args:
+        failures: They, or the first of them.
+        shown: How many lines of different failures at most.
+        total: How many tasks failed.
+        more: Where the others are found.
+    """
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in failures:
+        alike.setdefault((one.dataset, one.error_class, one.message.strip(), one.hint), []).append(one.key)
+    lines, told = [], 0
+    for (dataset, error_class, message, hint), keys in list(alike.items())[:shown]:
+        told += len(keys)
+        what = f"{dataset}/{keys[0]}" if len(keys) == 1 else f"{dataset}, {len(keys):,} times"
+        lines.append(f"  {what} ({error_class}) {plain(_headline(message))}")
+        if len(keys) > 1:
+            rest = f" and {len(keys) - _KEYS:,} more" if len(keys) > _KEYS else ""
+            lines.append(f"    {', '.join(keys[:_KEYS])}{rest}")
+        if hint:
+            lines.append(f"    hint: {plain(hint)}")
+    if total > told:
+        lines.append(f"  ... and {total - told:,} more: {more}")
     return "\n".join(lines)
 
 

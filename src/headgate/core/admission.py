@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headgate.core.queues import ClassQueue, OwnerQueue
-from headgate.model.window import ceiling_at
+from headgate.core.queues import MOST_CREDIT_MS, ClassQueue, OwnerQueue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from headgate.core.events import Lane
     from headgate.core.queues import RunQueue, StageQueue
     from headgate.model.policy import ServiceClass
-
-MOST_CREDIT_MS = 60_000.0
-"""A floor never owes more than this: who was kept out for an hour does not get the next hour alone."""
 
 
 class LaneQueue:
@@ -75,6 +71,9 @@ class LaneQueue:
 
     def first(self) -> tuple[ClassQueue, OwnerQueue, RunQueue, StageQueue] | None:
         """Return who is next, if a slot is free for somebody who has something to start."""
+        owed = self._owed()
+        if owed is not None:
+            return owed
         chosen: tuple[ClassQueue, OwnerQueue, RunQueue, StageQueue] | None = None
         reserved = beside_reserved = 0
         priority: int | None = None
@@ -84,27 +83,40 @@ class LaneQueue:
                 priority = service_class.priority
                 reserved += beside_reserved
                 beside_reserved = 0
-            if queue.owners and queue.used < queue.allowed:
-                if queue.is_away:
-                    # Who comes back starts where the others are: nobody saves up.
-                    queue.is_away = False
-                    queue.charged = max(queue.charged, self._served.get(priority, 0.0))
-                owed = service_class.floor > 0 and queue.credit > 0
-                may = chosen is None and self._leaves(reserved)
-                beside = chosen is not None and self._goes_before(queue, chosen[0])
-                if owed or may or beside:
-                    found = queue.first()
-                    if found is None:
-                        queue.credit = min(queue.credit, 0.0)
-                    elif owed and queue.credit >= min(found[2].typical_ms, MOST_CREDIT_MS):
-                        return queue, *found
-                    elif (may or beside) and self._leaves(reserved):
-                        chosen = (queue, *found)
-            else:
+            if not queue.owners or not self._asks(queue):
                 queue.is_away = True
+            elif (chosen is None or self._goes_before(queue, chosen[0])) and self._leaves(reserved):
+                found = queue.first()
+                if found is not None:
+                    chosen = (queue, *found)
             if service_class.reserved:
                 beside_reserved += max(0, service_class.reserved - -(-queue.used // self.depth))
         return chosen
+
+    def _owed(self) -> tuple[ClassQueue, OwnerQueue, RunQueue, StageQueue] | None:
+        """Return who is next of a class that its floor owes the attempt.
+
+        A class that has nothing to start loses what it was owed, unless others have taken all of what it needs.
+        """
+        for queue, _ in self._floored:
+            if queue.credit > 0 and self._asks(queue):
+                found = queue.first()
+                if found is not None:
+                    if queue.owes(found[2]):
+                        return queue, *found
+                elif not queue.n_held:
+                    queue.credit = 0.0
+        return None
+
+    def _asks(self, queue: ClassQueue) -> bool:
+        """Return whether a class may have something to start, and is below its ceiling."""
+        if not queue.owners or queue.used >= queue.allowed:
+            return False
+        if queue.is_away:
+            # Who comes back starts where the others are: nobody saves up.
+            queue.is_away = False
+            queue.charged = max(queue.charged, self._served.get(queue.service_class.priority, 0.0))
+        return True
 
     def _leaves(self, reserved: int) -> bool:
         # On the smallest machine too one slot is for everybody, or nothing but the highest class ever ran.
@@ -128,12 +140,13 @@ class LaneQueue:
         queue.waits_since_ms = None
         self.free -= 1
         for other, floor in self._floored:
-            if other.owners and other.used < other.allowed:
-                other.credit = min(other.credit + floor * cost_ms, MOST_CREDIT_MS)
+            if (other.owners or other.n_held) and other.used < other.allowed:
+                credit = other.credit + floor * cost_ms
+                other.credit = credit if credit < MOST_CREDIT_MS else MOST_CREDIT_MS
         queue.used += 1  # Not before: a floor is a share of its own starts too, also of the one that fills its ceiling.
         # What it is owed is paid, and owes in turn if that was more; what it gets anyway makes no debts.
-        owed = queue.credit >= min(cost_ms, MOST_CREDIT_MS)
-        queue.credit -= cost_ms if owed else min(cost_ms, max(queue.credit, 0.0))
+        if queue.credit > 0:
+            queue.credit = queue.credit - cost_ms if queue.owes(stage) else max(0.0, queue.credit - cost_ms)
 
     def impatient(self, now_ms: int) -> tuple[list[Task], int | None]:
         """Return which attempts shall yield their slots, and when the next class loses its patience.
@@ -171,11 +184,3 @@ class LaneQueue:
         """Return whether a class could start something without taking what is reserved for higher ones."""
         higher = [one for one in self.classes if one.service_class.priority > queue.service_class.priority]
         return self._leaves(sum(max(0, h.service_class.reserved - -(-h.used // self.depth)) for h in higher))
-
-
-def ceilings_at(
-    classes: Sequence[ServiceClass], now_ms: int
-) -> tuple[dict[str, float], dict[str, tuple[float, int | None]]]:
-    """Return the ceiling of each class now, and of its windows alone with the time when that may change."""
-    windows = {one.name: ceiling_at(one.windows, now_ms) for one in classes}
-    return {one.name: min(one.ceiling, windows[one.name][0]) for one in classes}, windows

@@ -22,6 +22,10 @@ BLAMED_ON_RESOURCE = frozenset({ErrorClass.TRANSIENT, ErrorClass.RESOURCE, Error
 """Failures that count against a pool; the others show that it answers."""
 
 
+_CLOSED = BreakerState.CLOSED
+_HALF_OPEN = BreakerState.HALF_OPEN
+
+
 class Breaker:
     """A breaker, and the stages that it holds back.
 
@@ -52,13 +56,22 @@ class Breaker:
         """Return it as the state store keeps it."""
         return BreakerRecord(self.name, self.state, self.failures, self.cooldown_ms, self.until_ms)
 
+    def hold(self, stage: StageQueue) -> None:
+        """Let a stage wait."""
+        self.held.append(stage)
+
+    def let_go(self) -> list[StageQueue]:
+        """Return who waits, and forget them."""
+        held, self.held = self.held, []
+        return held
+
     def lets_through(self) -> bool:
         """Return whether an attempt may start now."""
-        return self.state is BreakerState.CLOSED or (self.state is BreakerState.HALF_OPEN and self.probe is None)
+        return self.state is _CLOSED or (self.state is _HALF_OPEN and self.probe is None)
 
     def is_probing(self) -> bool:
         """Return whether the next attempt to start is a probe."""
-        return self.state is BreakerState.HALF_OPEN
+        return self.state is _HALF_OPEN
 
     def succeeded(self, task: Task) -> bool:
         """Take note of a success; return whether the breaker closed."""

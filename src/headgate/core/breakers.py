@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from headgate.core.breaker import Task
+    from headgate.core.ranged import RangedAttempt
     from headgate.model.breaker import BreakerRecord
     from headgate.model.policy import BreakerPolicy
 
@@ -78,6 +79,15 @@ class Breakers:
         for breaker in breakers:
             if breaker.gave_up(task):
                 release(breaker)
+
+    def ranged_ended(self, breakers: Sequence[Breaker], task: Task, ranged: RangedAttempt, now_ms: int) -> None:
+        """Tell breakers once of a ranged attempt: it worked if any of its tasks did, else it failed if any did."""
+        if ranged.has_succeeded:
+            self.succeeded(breakers, task)
+        elif ranged.error_class is not None:
+            self.failed(breakers, task, ranged.error_class, now_ms, is_last=False)
+        else:
+            self.gave_up(breakers, task)
 
     def trip(self, name: str, now_ms: int) -> None:
         """Open a breaker."""

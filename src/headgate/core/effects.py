@@ -20,6 +20,8 @@ class StartAttempt(NamedTuple):
         position: Its place in the stage.
         number: Its try in this submission, from 1.
         spread: In how many slots of the lane, at most, attempts of this service class may be.
+        lead: For a task of a ranged attempt, the first of them: they follow one another in the order of their
+            partitions, take one slot together, and go out as one order. None for a task that is started alone.
     """
 
     run: str
@@ -28,6 +30,7 @@ class StartAttempt(NamedTuple):
     position: int
     number: int
     spread: int
+    lead: int | None = None
 
 
 class StopAttempt(NamedTuple):

@@ -37,12 +37,16 @@ class Stage:
         states: `TaskState` of each at submission: waiting, or what an earlier session of the run left; shape (tasks,).
         changed: For those that are succeeded already, whether they published new content; shape (tasks,).
         skippable: Whether to skip a task when nothing that it waited for has changed; shape (tasks,).
-        concurrency: How many attempts of the dataset may run at a time, over all runs; None for no bound.
+        concurrency: It starts nothing while so many attempts of the dataset run, over all runs, also of those whose
+            bound is another; None for no bound.
         pools: Slots that an attempt takes, by pool.
         retry: When a failed attempt is followed by another.
         breaker: When too many have failed.
         typical_ms: How long an attempt is expected to take: what a start is charged when runs share.
-        can_yield: Whether a running attempt can stop early and go on later.
+        can_yield: Whether a running attempt can stop early and go on later; such a one makes a single partition.
+        batch: How many neighbouring tasks one attempt takes at most (`core.ranged`).
+        successor: For those the position of the task whose partition begins where that of this one ends, -1 for none;
+            shape (tasks,). None if no tasks are neighbours.
     """
 
     dataset: str
@@ -58,6 +62,8 @@ class Stage:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     typical_ms: float = 1000.0
     can_yield: bool = False
+    batch: int = 1
+    successor: NDArray[np.int32] | None = None
 
 
 class RunSubmitted(NamedTuple):
@@ -223,13 +229,7 @@ Control = (
 )
 """What people ask for."""
 
-Event = (
-    AttemptSucceeded
-    | SlotsOffered
-    | AttemptFailed
-    | AttemptReturned
-    | AttemptYielded
-    | AttemptCancelled
-    | TimePassed
-    | Control
-)
+Ended = AttemptSucceeded | AttemptFailed | AttemptReturned | AttemptYielded | AttemptCancelled
+"""How attempts end. What becomes of each task of a ranged attempt is an event of its own."""
+
+Event = Ended | SlotsOffered | TimePassed | Control

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from headgate.core.admission import MOST_CREDIT_MS
+from headgate.core.breaker import Breaker
 from headgate.core.edges import SharedEdge
 from headgate.core.effects import StartAttempt
-from headgate.core.limit import Limit
+from headgate.core.limit import Limit, PoolLimit
+from headgate.core.queues import MOST_CREDIT_MS
 from headgate.core.states import DONE, ENDED, HALTED
+from headgate.core.task_table import task_of
 from headgate.model.breaker import BreakerState
 from headgate.model.run import RunState, TaskState
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from headgate.core.effects import Step
     from headgate.core.live_run import LiveRun
     from headgate.core.queues import ClassQueue, StageQueue
+    from headgate.core.ranged import RangedAttempt
     from headgate.core.scheduler import Scheduler
     from headgate.core.task_table import TaskTable
 
@@ -36,7 +39,7 @@ def violations(scheduler: Scheduler) -> list[str]:
     for run, live in scheduler.runs.items():
         table = live.tasks
         parts = (_counts(table), _waits(table), _order(table), _queues(live), _timers(scheduler, live), _progress(live))
-        found += [f"run {run}: {text}" for part in parts for text in part]
+        found += [f"run {run}: {text}" for part in (*parts, _ranged(live)) for text in part]
     return found
 
 
@@ -46,13 +49,19 @@ def unlawful_starts(scheduler: Scheduler, step: Step) -> list[str]:
     What was started before a limit shrank may be beyond it, so only this tells that limits are kept.
     """
     found = []
-    for run, task in [(effect.run, effect.task) for effect in step.effects if isinstance(effect, StartAttempt)]:
+    later: Counter[Limit] = Counter()
+    starts = [effect for effect in step.effects if isinstance(effect, StartAttempt)]
+    for run, task in [(one.run, one.task) for one in reversed(starts) if one.lead in (None, one.task)]:
         live = scheduler.runs[run]
         stage = live.stages[live.tasks.stage_of(task)[0]]
+        key = live.ranged[task].key if task in live.ranged else task
         queue = stage.line.owner.class_queue
-        broken = [
-            f"{limit.name} has {limit.capacity} slots" for limit, _ in stage.limits if limit.used > limit.capacity
-        ]
+        broken = [f"{pool.name} has {pool.capacity} slots" for pool, _ in stage.pools if pool.used > pool.capacity]
+        # Another run may have a wider bound, and have started more after it.
+        beside, most = stage.dataset.used - later[stage.dataset], stage.stage.concurrency
+        if most is not None and beside > most:
+            broken.append(f"{beside} of {stage.dataset.name} run, it may be one of {most}")
+        later[stage.dataset] += 1
         if live.concurrency is not None and live.used > live.concurrency:
             broken.append(f"the run may have {live.concurrency}")
         if scheduler.total is not None and scheduler.used > scheduler.total:
@@ -62,16 +71,21 @@ def unlawful_starts(scheduler: Scheduler, step: Step) -> list[str]:
         if live.is_paused or live.closing is not None or live.finished:
             broken.append("the run starts nothing")
         for breaker in stage.breakers:
-            if breaker.state is not BreakerState.CLOSED and breaker.probe != (run, task):
+            if breaker.state is not BreakerState.CLOSED and breaker.probe != (run, key):
                 broken.append(f"breaker {breaker.name} is {breaker.state}")
         found += [f"task {task} of run {run} was started, but {text}" for text in broken]
     return found
 
 
 def _running(scheduler: Scheduler) -> Iterator[tuple[LiveRun, StageQueue, int]]:
+    """Yield the attempts that run, by task or by the key of a ranged one."""
     for live in scheduler.runs.values():
-        for task in live.tasks.tasks_in(TaskState.RUNNING):
-            yield live, live.stages[live.tasks.stage_of(task)[0]], task
+        keys = {
+            live.ranged[task].key if task in live.ranged else task: live.stages[live.tasks.stage_of(task)[0]]
+            for task in live.tasks.tasks_in(TaskState.RUNNING)
+        }
+        for key in sorted(keys):
+            yield live, keys[key], key
 
 
 def _slots(scheduler: Scheduler) -> Iterator[str]:
@@ -80,8 +94,9 @@ def _slots(scheduler: Scheduler) -> Iterator[str]:
     queues: Counter[ClassQueue] = Counter()
     tasks: dict[str, list[int]] = {run: [] for run in scheduler.runs}
     for live, stage, task in _running(scheduler):
-        for limit, slots in stage.limits:
-            limits[limit] += slots
+        limits[stage.dataset] += 1
+        for pool, slots in stage.pools:
+            limits[pool] += slots
         queues[stage.line.owner.class_queue] += 1
         tasks[live.id].append(task)
     for limit in (*scheduler.pools.values(), *scheduler.datasets.values()):
@@ -129,7 +144,13 @@ def _listed(scheduler: Scheduler) -> Iterator[str]:
                 yield f"run {live.id} is {places} times in its owner's heap"
             if line.front and live.may_start() and not places and any(stage.ready for stage in line.stages.values()):
                 yield f"run {live.id} has something to start, and does not queue"
+    held: Counter[ClassQueue] = Counter()
+    for limit in (*scheduler.pools.values(), *scheduler.datasets.values()):
+        held.update(stage.line.owner.class_queue for stage in limit.held)
     for lane in scheduler.lanes.values():
+        for queue in lane.classes:
+            if queue.n_held != held[queue]:
+                yield f"{queue.service_class.name} counts {queue.n_held} stages that are held back, not {held[queue]}"
         for owner in lane.owners.values():
             places = sum(entry[-1] is owner for entry in owner.class_queue.owners)
             if places != owner.is_queued or (owner.runs and not places):
@@ -232,8 +253,11 @@ def _queues(live: LiveRun) -> Iterator[str]:
         ready[table.stage_of(task)[0]].append(task)
     for stage, tasks in zip(live.stages, ready, strict=True):
         heap, name = stage.ready, f"stage {stage.number}"
-        if sorted(entry & 0xFFFFFFFF for entry in heap) != tasks:
-            yield f"{name} queues {[entry & 0xFFFFFFFF for entry in heap]}, ready are {tasks}"
+        queued = [task_of(entry) for entry in heap]
+        if sorted(task for task in queued if task not in table.taken) != tasks:
+            yield f"{name} queues {queued}, ready are {tasks}, taken from their midst were {sorted(table.taken)}"
+        if queued and queued[0] in table.taken:
+            yield f"the first in the queue of {name} was taken"
         if any(heap[(child - 1) // 2] > heap[child] for child in range(1, len(heap))):
             yield f"the queue of {name} is no heap"
         if heap and live.closing is None:
@@ -251,10 +275,14 @@ def _place(stage: StageQueue, name: str) -> Iterator[str]:
         yield f"{name} queues although {holder.name} holds it back"
     if sum(one is stage for one in holder.held) != 1:
         yield f"{name} is held back by {holder.name}, which does not know it"
-    if isinstance(holder, Limit):
-        holds = any(limit is holder and limit.used + slots > limit.capacity for limit, slots in stage.limits)
-    else:
-        holds = holder in stage.breakers and not holder.lets_through()
+    match holder:
+        case PoolLimit():
+            holds = any(pool is holder and not pool.has_room(stage, slots) for pool, slots in stage.pools)
+        case Limit():
+            most = stage.stage.concurrency
+            holds = holder is stage.dataset and most is not None and holder.used >= most
+        case Breaker():
+            holds = holder in stage.breakers and not holder.lets_through()
     if not holds:
         yield f"{name} is held back by {holder.name}, which has room"
 
@@ -272,6 +300,24 @@ def _timers(scheduler: Scheduler, live: LiveRun) -> Iterator[str]:
         timed = (live.due_ms.get(task), task) in due
         if timed == (task in parked):
             yield f"task {task} backs off {'twice' if timed else 'for ever'}"
+
+
+def _ranged(live: LiveRun) -> Iterator[str]:
+    """Check that ranged attempts have the tasks that they say."""
+    attempts: dict[RangedAttempt, list[int]] = {}
+    for task, ranged in live.ranged.items():
+        attempts.setdefault(ranged, []).append(task)
+    for ranged, tasks in attempts.items():
+        where = f"the ranged attempt {ranged.key}"
+        stages = {live.tasks.stage_of(task)[0] for task in tasks}
+        most = live.tasks.stages[min(stages)].batch
+        if len(stages) > 1 or not len(tasks) == ranged.left <= most:
+            yield f"{where} counts {ranged.left} tasks, it has {sorted(tasks)}, {most} may be"
+        idle = [task for task in tasks if live.tasks.state[task] != TaskState.RUNNING]
+        if idle:
+            yield f"{where} has {idle}, which do not run"
+        if live.apart.intersection(tasks):
+            yield f"{where} has tasks that have failed before"
 
 
 def _progress(live: LiveRun) -> Iterator[str]:

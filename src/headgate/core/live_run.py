@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headgate.core.backoff import backoff_ms
+from headgate.core.effects import Transition
 from headgate.core.states import HALTED
 from headgate.errors import InternalError
 from headgate.model.run import ErrorClass, RunState, TaskState
 
 if TYPE_CHECKING:
     from headgate.core.queues import RunQueue, StageQueue
+    from headgate.core.ranged import RangedAttempt
     from headgate.core.task_table import TaskTable
 
 
@@ -29,7 +31,9 @@ class LiveRun:
         stages: Its queues, by stage.
         lines: Where it queues in each lane.
         used: Its attempts that run.
-        started_ms: When each attempt that runs was started, by task.
+        started_ms: When each attempt that runs was started, by task, or by the key of a ranged one.
+        ranged: The ranged attempts that run, by task.
+        apart: Tasks that have failed in a ranged attempt, and are tried alone.
         due_ms: When each task that backs off is due, by task; not for those that wait for the retry budget.
         is_paused: Whether it starts nothing until it is continued.
         closing: What it ends as once nothing runs; None while it goes on.
@@ -46,6 +50,8 @@ class LiveRun:
     lines: list[RunQueue] = field(default_factory=list)
     used: int = 0
     started_ms: dict[int, int] = field(default_factory=dict)
+    ranged: dict[int, RangedAttempt] = field(default_factory=dict)
+    apart: set[int] = field(default_factory=set)
     due_ms: dict[int, int] = field(default_factory=dict)
     is_paused: bool = False
     closing: RunState | None = None
@@ -93,13 +99,48 @@ class LiveRun:
             stage.parked.append(task)
             return None
         stage.retries += is_charged
+        return self._back_off(stage, task, now_ms, backoff_ms(stage.stage.retry, self.id, task, table.tries[task]))
+
+    def fail_ranged(self, stage: StageQueue, task: int, now_ms: int) -> int | None:
+        """Take note that a task failed in a ranged attempt; return when it is due to be tried alone, if it has to wait.
+
+        It may be innocent of that, so this costs no try and is no retry; it waits as after a first failure.
+        """
+        table, number = self.tasks, stage.number
+        if self.closing is RunState.CANCELLED:
+            table.move(task, number, TaskState.CANCELLED)
+            return None
+        self.apart.add(task)
         wait_ms = backoff_ms(stage.stage.retry, self.id, task, table.tries[task])
+        table.tries[task] -= 1
+        return self._back_off(stage, task, now_ms, wait_ms)
+
+    def _back_off(self, stage: StageQueue, task: int, now_ms: int, wait_ms: int) -> int | None:
+        table, number = self.tasks, stage.number
         if not wait_ms:
             table.make_ready(task, number)
             return None
         table.move(task, number, TaskState.BACKING_OFF)
         self.due_ms[task] = now_ms + wait_ms
         return self.due_ms[task]
+
+    def has_failed(self, task: int) -> bool:
+        """Return whether a task has failed before, and is tried alone."""
+        return self.tasks.tries[task] > 0 or task in self.apart
+
+    def take_transitions(self) -> list[Transition]:
+        """Return which tasks have moved since the last call."""
+        moved = [Transition(self.id, task, state) for task, state in self.tasks.moved]
+        self.tasks.moved.clear()
+        return moved
+
+    def backing_off_until(self) -> dict[int, int]:
+        """Return for each stage the time at which the first task that backs off is due."""
+        first: dict[int, int] = {}
+        for task, due_ms in self.due_ms.items():
+            stage = self.tasks.stage_of(task)[0]
+            first[stage] = min(due_ms, first.get(stage, due_ms))
+        return first
 
     def cancel(self) -> list[int]:
         """Cancel everything that does not run; return what does."""

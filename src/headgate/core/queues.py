@@ -12,14 +12,22 @@ from __future__ import annotations
 from heapq import heappop, heappush, heapreplace
 from typing import TYPE_CHECKING
 
+from headgate.core.ranged import Chain
+from headgate.core.task_table import task_of
+from headgate.model.run import TaskState
+
 if TYPE_CHECKING:
     from headgate.core.breaker import Breaker, Task
     from headgate.core.events import Stage
-    from headgate.core.limit import Limit
+    from headgate.core.limit import Limit, PoolLimit
     from headgate.core.live_run import LiveRun
     from headgate.model.policy import ServiceClass
 
+MOST_CREDIT_MS = 60_000.0
+"""A floor never owes more than this: who was kept out for an hour does not get the next hour alone."""
+
 _NOT_LISTED = -1
+_READY = TaskState.READY
 
 
 class StageQueue:
@@ -30,7 +38,8 @@ class StageQueue:
         number: The stage's number in it.
         stage: The stage as submitted.
         ready: Heap of priority and task, kept by the run's `TaskTable`.
-        limits: What its attempts take slots of, and how many.
+        pools: What its attempts take slots of, and how many.
+        dataset: All attempts of its dataset.
         breakers: Those of its dataset and its pools.
         line: Where the run queues for the stage's lane.
     """
@@ -38,12 +47,14 @@ class StageQueue:
     __slots__ = (
         "attempts",
         "breakers",
+        "chain",
+        "dataset",
         "held_by",
-        "limits",
         "line",
         "listed",
         "number",
         "parked",
+        "pools",
         "ready",
         "retries",
         "run",
@@ -58,7 +69,8 @@ class StageQueue:
         stage: Stage,
         *,
         ready: list[int],
-        limits: tuple[tuple[Limit, int], ...],
+        pools: tuple[tuple[PoolLimit, int], ...],
+        dataset: Limit,
         breakers: tuple[Breaker, ...],
         line: RunQueue,
     ) -> None:
@@ -66,12 +78,15 @@ class StageQueue:
         self.number = number
         self.stage = stage
         self.ready = ready
-        self.limits = limits
+        self.pools = pools
+        self.dataset = dataset
         self.breakers = breakers
         self.line = line
         self.listed = _NOT_LISTED
         self.held_by: Limit | Breaker | None = None
         self.typical_ms = stage.typical_ms
+        is_ranged = stage.batch > 1 and not stage.can_yield
+        self.chain = Chain(stage.successor) if is_ranged and stage.successor is not None else None
         self.attempts = 0
         self.retries = 0
         self.parked: list[int] = []
@@ -82,16 +97,38 @@ class StageQueue:
         for breaker in self.breakers:
             if not breaker.lets_through():
                 return breaker
-        for limit, slots in self.limits:
-            if limit.used + slots > limit.capacity:
-                return limit
-        return None
+        for pool, slots in self.pools:
+            if not pool.has_room(self, slots):
+                return pool
+        most = self.stage.concurrency
+        return None if most is None or self.dataset.used < most else self.dataset
+
+    @property
+    def priority(self) -> int:
+        """The priority of its service class."""
+        return self.line.owner.class_queue.service_class.priority
 
     def enlist(self) -> None:
         """Let the run know that a task is ready, or that the first one is another."""
         if self.ready and self.held_by is None and self.listed != self.ready[0]:
             self.listed = self.ready[0]
             self.line.add(self)
+
+    def take(self) -> list[int]:
+        """Take the next task, and with it its neighbours that are ready and have not failed, in their order."""
+        task, tasks = task_of(heappop(self.ready)), self.run.tasks
+        if self.chain is None:
+            return [task]
+        taken = [task]
+        base = tasks.base[self.number]
+        if not self.run.has_failed(task):
+            taken = [base + at for at in self.chain.around(task - base, self.stage.batch, self._may_join)]
+        tasks.take([other for other in taken if other != task], self.number)
+        return taken
+
+    def _may_join(self, position: int) -> bool:
+        task = self.run.tasks.base[self.number] + position
+        return self.run.tasks.state[task] == _READY and not self.run.has_failed(task)
 
     def budget_has_room(self) -> bool:
         """Return whether another attempt may be a retry."""
@@ -150,19 +187,19 @@ class RunQueue:
             heappop(front)
             stage.listed = _NOT_LISTED
             stage.held_by = obstacle
-            obstacle.held.append(stage)
+            obstacle.hold(stage)
         return None
 
-    def pop(self, stage: StageQueue) -> int:
-        """Take the next task of the stage that `first` returned."""
-        entry = heappop(stage.ready)
+    def pop(self, stage: StageQueue) -> list[int]:
+        """Take the next task of the stage that `first` returned, and what is started with it."""
+        tasks = stage.take()
         if stage.ready:
             stage.listed = stage.ready[0]
             heapreplace(self.front, (stage.listed, stage.number))
         else:
             stage.listed = _NOT_LISTED
             heappop(self.front)
-        return entry
+        return tasks
 
 
 class OwnerQueue:
@@ -215,6 +252,7 @@ class ClassQueue:
         "charged",
         "credit",
         "is_away",
+        "n_held",
         "order",
         "owners",
         "served",
@@ -238,6 +276,8 @@ class ClassQueue:
         self.served = 0.0
         self.is_away = False
         """Whether it could start nothing lately."""
+        self.n_held = 0
+        """Stages that wait for slots of a pool, or for fewer attempts of a dataset."""
         self.credit = 0.0
         """Slot time that its floor owes it, ms."""
         self.waits_since_ms: int | None = None
@@ -246,6 +286,10 @@ class ClassQueue:
         """Its attempts that can stop early and were not asked to, in the order in which they were started."""
         self.asked: dict[Task, None] = {}
         """Attempts of other classes that were asked to, for its sake."""
+
+    def owes(self, stage: StageQueue) -> bool:
+        """Return whether its floor owes it an attempt of a stage."""
+        return self.credit >= min(stage.typical_ms, MOST_CREDIT_MS)
 
     def add(self, owner: OwnerQueue) -> None:
         """Queue an owner."""
@@ -276,7 +320,6 @@ class ClassQueue:
 
 def release(holder: Limit | Breaker) -> None:
     """Put the stages that something held back into their queues again."""
-    held, holder.held = holder.held, []
-    for stage in held:
+    for stage in holder.let_go():
         stage.held_by = None
         stage.enlist()

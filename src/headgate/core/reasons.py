@@ -35,7 +35,7 @@ class Delay(NamedTuple):
 def delays(scheduler: Scheduler, run: str) -> list[Delay]:
     """Return why the tasks of a run that could run some day do not run now, stage by stage."""
     live = scheduler.runs[run]
-    due_ms = scheduler.backing_off_until(run)
+    due_ms = live.backing_off_until()
     found: list[Delay] = []
     for stage in live.stages:
         counts = live.tasks.counts[stage.number]

@@ -10,15 +10,15 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, assert_never
 
-from headgate.core.admission import LaneQueue, ceilings_at
+from headgate.core.admission import LaneQueue
 from headgate.core.breakers import Breakers
+from headgate.core.ceilings import Ceilings
 from headgate.core.effects import (
     Effect,
     FinishRun,
     StartAttempt,
     Step,
     StopAttempt,
-    Transition,
     YieldAttempt,
 )
 from headgate.core.events import (
@@ -33,6 +33,7 @@ from headgate.core.events import (
     ContinueRequested,
     Control,
     DrainRequested,
+    Ended,
     Event,
     Lane,
     PauseRequested,
@@ -43,23 +44,28 @@ from headgate.core.events import (
     RunReordered,
     RunSubmitted,
     SlotsOffered,
-    Stage,
     TimePassed,
 )
-from headgate.core.limit import Limit
-from headgate.core.live_run import LiveRun
-from headgate.core.queues import RunQueue, StageQueue, release
-from headgate.core.task_table import TaskTable, task_of
+from headgate.core.limit import PoolLimit
+from headgate.core.queues import release
+from headgate.core.ranged import RangedAttempt
+from headgate.core.submission import Submissions
 from headgate.errors import InternalError
 from headgate.model.policy import BACKFILL, FRESH, MAINTENANCE
-from headgate.model.reason import Wait
 from headgate.model.run import ErrorClass, RunState, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from headgate.core.breaker import Breaker
+    from headgate.core.live_run import LiveRun
+    from headgate.core.queues import StageQueue
     from headgate.model.breaker import BreakerRecord
     from headgate.model.policy import BreakerPolicy, Pool, ServiceClass
+
+# A name of a module is found in a tenth of the time that a member of an enum takes.
+_RUNNING = TaskState.RUNNING
+_SUCCEEDED = TaskState.SUCCEEDED
 
 LEARNED = 0.1
 """How much the latest duration of a stage weighs in what its attempts are expected to take."""
@@ -90,26 +96,24 @@ class Scheduler:
         self.classes = tuple(classes)
         self.runs: dict[str, LiveRun] = {}
         self.lanes = {lane: LaneQueue(lane, self.classes) for lane in Lane}
-        self.pools = {name: Limit(name, Wait.POOL, pool.slots) for name, pool in (pools or {}).items()}
-        self.datasets: dict[str, Limit] = {}
+        self.pools = {name: PoolLimit(name, pool.slots) for name, pool in (pools or {}).items()}
         self.total = total
         self.used = 0
-        self._owner_weights = dict(owner_weights or {})
         self._traced = traced
-        self._submitted = 0
         self._now_ms = 0
         self.due: list[tuple[int, int, str, int]] = []
         """What happens by itself: when, in which order it was set, run and task; a breaker has the task -1."""
         self._set = 0
-        self._ceilings: dict[str, float] = {}
-        self._windows: dict[str, tuple[float, int | None]] = {}
-        self._ceilings_until_ms: int | None = 0
+        self._n_ranged = 0
+        self._ceilings = Ceilings(self.classes)
         self._impatient_at_ms: int | None = None
         self._can_yield = False
         self._breakers = Breakers(breakers, lambda due_ms, name: self._at(due_ms, name, -1))
         self.breakers = self._breakers.by_name
         for name, pool in (pools or {}).items():
             self._breakers.add(f"pool:{name}", pool.breaker)
+        self._submissions = Submissions(self.lanes, self.pools, self._breakers, owner_weights or {}, traced=traced)
+        self.datasets = self._submissions.datasets
 
     def handle(self, event: Event, now_ms: int) -> Step:
         """Take one event and return what follows from it.
@@ -128,36 +132,36 @@ class Scheduler:
         effects: list[Effect] = []
         if self.due and self.due[0][0] <= now_ms:
             self._elapse(now_ms, effects)
-        if self._ceilings_until_ms is not None and self._ceilings_until_ms <= now_ms:
-            self._turn_windows(now_ms)
+        if self._ceilings.turn(now_ms):
+            for lane_queue in self.lanes.values():
+                lane_queue.offer(lane_queue.free, lane_queue.slots, lane_queue.depth, self._ceilings.shares)
         live: LiveRun | None = None
         match event:
-            case AttemptSucceeded(run, task, changed):
-                live, stage = self._ended(run, task)
-                live.tasks.finish(task, stage.number, TaskState.SUCCEEDED, changed=changed)
-                self._breakers.succeeded(stage.breakers, (run, task))
+            case AttemptSucceeded():  # Names for its parts would cost more than all the rest of the match.
+                live, stage, breakers = self._ended(event)
+                live.tasks.finish(event.task, stage.number, _SUCCEEDED, changed=event.changed)
+                self._breakers.succeeded(breakers, (event.run, event.task))
                 if stage.parked:
                     stage.unpark()
             case SlotsOffered(lane, free, slots, depth):
-                self.lanes[lane].offer(free, slots, depth, self._ceilings)
-            case AttemptFailed(run, task, error_class):
-                live, stage = self._ended(run, task)
-                self._fail(live, stage, task, error_class)
+                self.lanes[lane].offer(free, slots, depth, self._ceilings.shares)
+            case AttemptFailed(_, task, error_class):
+                live, stage, breakers = self._ended(event)
+                self._fail(live, stage, task, error_class, breakers)
             case AttemptReturned(run, task):
-                live, stage = self._ended(run, task, has_run=False)
+                live, stage, breakers = self._ended(event)
                 live.tasks.tries[task] -= 1
-                stage.attempts -= 1
-                self._breakers.gave_up(stage.breakers, (run, task))
+                self._breakers.gave_up(breakers, (run, task))
                 live.again(stage, task)
             case AttemptYielded(run, task):
-                live, stage = self._ended(run, task)
+                live, stage, breakers = self._ended(event)
                 live.tasks.tries[task] -= 1
-                self._breakers.succeeded(stage.breakers, (run, task))
+                self._breakers.succeeded(breakers, (run, task))
                 live.again(stage, task)
             case AttemptCancelled(run, task):
-                live, stage = self._ended(run, task)
+                live, stage, breakers = self._ended(event)
                 live.tasks.halt(task, stage.number, TaskState.CANCELLED)
-                self._breakers.gave_up(stage.breakers, (run, task))
+                self._breakers.gave_up(breakers, (run, task))
             case TimePassed():
                 pass
             case _:
@@ -169,7 +173,8 @@ class Scheduler:
         self._start(effects)
         if self._can_yield:
             self._ask_to_yield(effects)
-        return Step(self._transitions() if self._traced else [], effects, self._wake_at_ms())
+        moved = [one for run in self.runs.values() for one in run.take_transitions()] if self._traced else []
+        return Step(moved, effects, self._wake_at_ms())
 
     def _obey(self, event: Control, effects: list[Effect]) -> LiveRun | None:
         """Do what a person asks for; return the run that it is about."""
@@ -225,16 +230,7 @@ class Scheduler:
 
     def window_of(self, service_class: str) -> tuple[float, int | None]:
         """Return the ceiling that the time windows of a class set now, and until when."""
-        return self._windows[service_class]
-
-    def backing_off_until(self, run: str) -> dict[int, int]:
-        """Return for each stage of a run the time at which the first task that backs off is due."""
-        live = self.runs[run]
-        first: dict[int, int] = {}
-        for task, due_ms in live.due_ms.items():
-            stage = live.tasks.stage_of(task)[0]
-            first[stage] = min(due_ms, first.get(stage, due_ms))
-        return first
+        return self._ceilings.windows[service_class]
 
     def _live(self, run: str) -> LiveRun:
         live = self.runs.get(run)
@@ -242,85 +238,70 @@ class Scheduler:
             raise InternalError(f"run {run} is not live")
         return live
 
-    # Submitting
-
     def _submit(self, event: RunSubmitted) -> LiveRun:
         if event.run in self.runs:
             raise InternalError(f"run {event.run} was submitted while it was live")
-        table = TaskTable(event.stages, traced=self._traced)
-        live = LiveRun(event.run, table, event.service_class, event.owner, event.priority, event.concurrency)
-        weight = self._owner_weights.get(event.owner, 1.0)
-        lines: dict[Lane, RunQueue] = {}
-        for number, stage in enumerate(event.stages):
-            if stage.lane not in lines:
-                owner = self.lanes[stage.lane].owner(event.service_class, event.owner, weight)
-                lines[stage.lane] = RunQueue(live, self._submitted, owner)
-            line = lines[stage.lane]
-            queue = StageQueue(
-                live,
-                number,
-                stage,
-                ready=table.ready[number],
-                limits=self._limits(stage),
-                breakers=(
-                    self._breakers.add(f"dataset:{stage.dataset}", stage.breaker),
-                    *(self.breakers[f"pool:{name}"] for name, _ in stage.pools),
-                ),
-                line=line,
-            )
-            line.stages[number] = queue
-            live.stages.append(queue)
-        live.lines = list(lines.values())
-        self._submitted += 1
+        live = self.runs[event.run] = self._submissions.take(event)
         self._can_yield = self._can_yield or any(stage.can_yield for stage in event.stages)
-        self.runs[event.run] = live
         return live
-
-    def _limits(self, stage: Stage) -> tuple[tuple[Limit, int], ...]:
-        found = [(self.pools[name], slots) for name, slots in stage.pools]
-        if stage.concurrency is not None:
-            limit = self.datasets.setdefault(stage.dataset, Limit(stage.dataset, Wait.DATASET, stage.concurrency))
-            if limit.capacity != stage.concurrency:
-                limit.capacity = stage.concurrency
-                release(limit)
-            found.append((limit, 1))
-        elif stage.dataset in self.datasets:
-            found.append((self.datasets[stage.dataset], 1))
-        return tuple(found)
 
     # Ends of attempts
 
-    def _ended(self, run: str, task: int, *, has_run: bool = True) -> tuple[LiveRun, StageQueue]:
-        """Take back what a running attempt held."""
+    def _ended(self, event: Ended) -> tuple[LiveRun, StageQueue, Sequence[Breaker]]:
+        """Take back what a running attempt held; return its run, its stage, and the breakers to be told.
+
+        A ranged attempt tells them itself, once all of it has ended: for one of its tasks there are none to be told.
+        """
+        run, task = event.run, event.task
         live = self._live(run)
         state = live.tasks.state[task]
-        if state != TaskState.RUNNING:
+        if state != _RUNNING:
             raise InternalError(
                 f"an attempt of task {task} in run {run} ended, but the task is {TaskState(state).name}"
             )
         stage = live.stages[live.tasks.stage_of(task)[0]]
-        for limit, slots in stage.limits:
-            limit.used -= slots
-            if limit.held:
-                release(limit)
+        ranged = live.ranged.pop(task, None) if live.ranged else None
+        if ranged is None:
+            self._give_back(live, stage, task, has_run=not isinstance(event, AttemptReturned))
+            return live, stage, stage.breakers
+        ranged.note(event)
+        if not ranged.left:
+            self._give_back(live, stage, ranged.key, has_run=ranged.has_run)
+            self._breakers.ranged_ended(stage.breakers, (run, ranged.key), ranged, self._now_ms)
+        return live, stage, ()
+
+    def _give_back(self, live: LiveRun, stage: StageQueue, task: int, *, has_run: bool) -> None:
+        stage.dataset.used -= 1
+        if stage.dataset.held:
+            release(stage.dataset)
+        for pool, slots in stage.pools:
+            pool.used -= slots
+            if pool.held:
+                release(pool)
         class_queue = stage.line.owner.class_queue
         class_queue.used -= 1
         if stage.stage.can_yield:
-            self.lanes[stage.stage.lane].ended(class_queue, (run, task))
+            self.lanes[stage.stage.lane].ended(class_queue, (live.id, task))
         live.used -= 1
         self.used -= 1
         elapsed_ms = self._now_ms - live.started_ms.pop(task)
         if has_run:
             stage.typical_ms += LEARNED * (max(1, elapsed_ms) - stage.typical_ms)
+        else:
+            stage.attempts -= 1
         if live.concurrency is not None:
             live.wake()
-        return live, stage
 
-    def _fail(self, live: LiveRun, stage: StageQueue, task: int, error_class: ErrorClass) -> None:
-        policy = stage.stage.retry
-        is_last = error_class not in policy.on or live.tasks.tries[task] >= policy.attempts
-        self._breakers.failed(stage.breakers, (live.id, task), error_class, self._now_ms, is_last=is_last)
-        due_ms = live.fail(stage, task, error_class, self._now_ms, is_last=is_last)
+    def _fail(
+        self, live: LiveRun, stage: StageQueue, task: int, error_class: ErrorClass, breakers: Sequence[Breaker]
+    ) -> None:
+        if breakers:
+            policy = stage.stage.retry
+            is_last = error_class not in policy.on or live.tasks.tries[task] >= policy.attempts
+            self._breakers.failed(breakers, (live.id, task), error_class, self._now_ms, is_last=is_last)
+            due_ms = live.fail(stage, task, error_class, self._now_ms, is_last=is_last)
+        else:
+            due_ms = live.fail_ranged(stage, task, self._now_ms)
         if due_ms is not None:
             self._at(due_ms, live.id, task)
 
@@ -343,21 +324,14 @@ class Scheduler:
                 live.tasks.make_ready(task, live.tasks.stage_of(task)[0])
                 self._settle(live, effects)
 
-    def _turn_windows(self, now_ms: int) -> None:
-        self._ceilings, self._windows = ceilings_at(self.classes, now_ms)
-        self._ceilings_until_ms = min(
-            (until_ms for _, until_ms in self._windows.values() if until_ms is not None), default=None
-        )
-        for lane in self.lanes.values():
-            lane.offer(lane.free, lane.slots, lane.depth, self._ceilings)
-
     def _wake_at_ms(self) -> int | None:
         due_ms = self.due[0][0] if self.due else None
         if self._impatient_at_ms is not None:
             due_ms = self._impatient_at_ms if due_ms is None else min(self._impatient_at_ms, due_ms)
-        if self._ceilings_until_ms is None or not self.runs:
+        until_ms = self._ceilings.until_ms
+        if until_ms is None or not self.runs:
             return due_ms
-        return self._ceilings_until_ms if due_ms is None else min(due_ms, self._ceilings_until_ms)
+        return until_ms if due_ms is None else min(due_ms, until_ms)
 
     # Starting and ending
 
@@ -369,26 +343,31 @@ class Scheduler:
                     break
                 queue, _, line, stage = chosen
                 lane.charge(chosen)
-                live, table = line.run, line.run.tasks
-                task = task_of(line.pop(stage))
-                table.move(task, stage.number, TaskState.RUNNING)
-                table.tries[task] += 1
+                live, tasks = line.run, line.pop(stage)
+                key, lead = tasks[0], None
+                if len(tasks) > 1:
+                    self._n_ranged += 1
+                    lead, key = key, -self._n_ranged
+                    ranged = RangedAttempt(key, len(tasks))
+                    live.ranged.update(dict.fromkeys(tasks, ranged))
                 stage.attempts += 1
                 live.used += 1
                 self.used += 1
-                live.started_ms[task] = self._now_ms
+                live.started_ms[key] = self._now_ms
                 if stage.stage.can_yield:
-                    queue.yielding[live.id, task] = None
-                for limit, slots in stage.limits:
-                    limit.used += slots
+                    queue.yielding[live.id, key] = None
+                stage.dataset.used += 1
+                for pool, slots in stage.pools:
+                    pool.used += slots
                 for breaker in stage.breakers:
                     if breaker.is_probing():
-                        breaker.probe = (live.id, task)
-                effects.append(
-                    StartAttempt(
-                        live.id, task, stage.number, task - table.base[stage.number], table.tries[task], queue.spread
-                    )
-                )
+                        breaker.probe = (live.id, key)
+                number, table = stage.number, live.tasks
+                for task in tasks:
+                    table.move(task, number, _RUNNING)
+                    table.tries[task] += 1
+                    position = task - table.base[number]
+                    effects.append(StartAttempt(live.id, task, number, position, table.tries[task], queue.spread, lead))
 
     def _ask_to_yield(self, effects: list[Effect]) -> None:
         """Ask attempts to make room for classes that have lost their patience."""
@@ -403,22 +382,16 @@ class Scheduler:
     def _settle(self, live: LiveRun, effects: list[Effect]) -> None:
         """Queue what became ready in a run, and report its end."""
         table = live.tasks
-        if not table.totals[TaskState.RUNNING] and live.closing is None and not live.finished:
+        is_running = table.totals[_RUNNING] > 0
+        if not is_running and live.closing is None and not live.finished:
             live.settle_parked()
         if table.touched:
             for number in table.touched:
                 live.stages[number].enlist()
             table.touched.clear()
-        if table.totals[TaskState.RUNNING] or live.finished:
+        if is_running or live.finished:
             return
         state = live.end()
         if state is not None:
             live.finished = True
             effects.append(FinishRun(live.id, state))
-
-    def _transitions(self) -> list[Transition]:
-        moved: list[Transition] = []
-        for run, live in self.runs.items():
-            moved += [Transition(run, task, state) for task, state in live.tasks.moved]
-            live.tasks.moved.clear()
-        return moved

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
-from heapq import heappush
+from heapq import heappop, heappush
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TASK_BITS = 32
 _TASK_MASK = (1 << _TASK_BITS) - 1
 _WAITING = int(TaskState.WAITING)
+_READY = TaskState.READY
 _WIDE = 32
 """From so many waiters on, numpy is faster than a loop."""
 
@@ -73,6 +74,8 @@ class TaskTable:
         self.totals = [sum(counts[state] for counts in self.counts) for state in TaskState]
         self.ready: list[list[int]] = [[] for _ in stages]
         """For each stage a heap of priority and task."""
+        self.taken: set[int] = set()
+        """Tasks that were taken from the midst of a heap, where they still are."""
         self.touched: list[int] = []
         """Stages whose first ready task is another than it was, for who takes them."""
         self.traced = traced
@@ -120,7 +123,10 @@ class TaskTable:
 
     def make_ready(self, task: int, stage: int) -> None:
         """Queue a task whose upstream is done."""
-        self.move(task, stage, TaskState.READY)
+        self.move(task, stage, _READY)
+        if task in self.taken:
+            self.taken.discard(task)
+            return
         queue = self.ready[stage]
         entry = self._priority[task] << _TASK_BITS | task
         heappush(queue, entry)
@@ -132,8 +138,10 @@ class TaskTable:
         self._priority = array("q", b"".join(priority.tobytes() for priority in priorities))
         for stage, queue in enumerate(self.ready):
             if queue:
-                queue[:] = sorted(self._priority[task] << _TASK_BITS | task for task in map(task_of, queue))
+                left = [task for task in map(task_of, queue) if task not in self.taken]
+                queue[:] = sorted(self._priority[task] << _TASK_BITS | task for task in left)
                 self.touched.append(stage)
+        self.taken.clear()
 
     def revive(self) -> None:
         """Let everything that failed, was blocked or was cancelled wait again, and what follows from that follow.
@@ -181,6 +189,15 @@ class TaskTable:
                 self.move(task, self.stage_of(task)[0], TaskState.CANCELLED)
         for queue in self.ready:
             queue.clear()
+        self.taken.clear()
+
+    def take(self, tasks: Iterable[int], stage: int) -> None:
+        """Take ready tasks out of their queue, wherever in it they are."""
+        self.taken.update(tasks)
+        queue, taken = self.ready[stage], self.taken
+        # The first of a queue is never one that was taken.
+        while queue and task_of(queue[0]) in taken:
+            taken.discard(task_of(heappop(queue)))
 
     def _may_skip(self, task: int) -> bool:
         return bool(self._skippable[task]) and not self.dirty[task]
@@ -291,6 +308,10 @@ class TaskTable:
         self._state[tasks] = TaskState.READY
         if self.traced:
             self.moved += [(task, TaskState.READY) for task in tasks.tolist()]
+        if self.taken:
+            back = self.taken.intersection(tasks.tolist())
+            self.taken -= back
+            tasks = tasks[~np.isin(tasks, list(back))]
         entries = np.frombuffer(self._priority, dtype=np.int64)[tasks] << _TASK_BITS | tasks
         # A sorted list is a heap.
         self.ready[stage][:] = sorted([*self.ready[stage], *entries.tolist()])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headgate.core.states import ENDED
 from headgate.drivers.progress import FailedTask, Progress, RunSummary, counts
-from headgate.model.policy import TaskOrder
+from headgate.model.policy import OnOverlap, TaskOrder
 from headgate.model.run import RunState, TaskState
 
 if TYPE_CHECKING:
@@ -33,19 +33,22 @@ class Controls:
         concurrency: How many of its attempts may run at a time; 0 for what its policies say.
         priority: Among the runs of its owner and class larger goes first.
         order: In which order its tasks start; None for what the project says.
+        overlap: What becomes of partitions that another run is building.
     """
 
     is_paused: bool = False
     concurrency: int = 0
     priority: int = 0
     order: TaskOrder | None = None
+    overlap: OnOverlap = OnOverlap.REFUSE
 
     @staticmethod
     def from_json(text: str) -> Controls:
         """Return the controls that `to_json` wrote; the defaults for an empty text."""
         values = json.loads(text) if text else {}
         order = values.pop("order", None)
-        return Controls(**values, order=TaskOrder(order) if order else None)
+        overlap = OnOverlap(values.pop("overlap", OnOverlap.REFUSE))
+        return Controls(**values, order=TaskOrder(order) if order else None, overlap=overlap)
 
     def to_json(self) -> str:
         """Return what differs from the defaults as JSON; empty if nothing does."""
@@ -69,6 +72,9 @@ class ActiveRun:
         policy_concurrency: How many of its attempts may run at a time by its policies; None for no bound.
         ended_before: Tasks that had ended when this session began.
         failures: The last failure of tasks that have not succeeded since.
+        in_flight: The attempt of each task that has one out.
+        retried: The last attempt of each task that failed and waits to be tried again.
+        failed_before: How many tasks had failed when these were last looked through.
         cancel: The request to cancel it, if there is one.
         ended: What it ended as.
     """
@@ -83,6 +89,9 @@ class ActiveRun:
     policy_concurrency: int | None = None
     ended_before: int = 0
     failures: dict[int, FailedTask] = field(default_factory=dict)
+    in_flight: dict[int, int] = field(default_factory=dict)
+    retried: dict[int, int] = field(default_factory=dict)
+    failed_before: int = 0
     cancel: Command | None = None
     ended: RunState | None = None
     is_draining: bool = False

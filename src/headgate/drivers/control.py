@@ -7,6 +7,7 @@ recorded at once, for the coordinator that takes the run up.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ from headgate.drivers.active import Controls
 from headgate.drivers.live import now_ms
 from headgate.drivers.naming import named_run
 from headgate.drivers.takeover import take_over
-from headgate.errors import ConflictError, UnavailableError
+from headgate.errors import ConflictError, UnavailableError, UsageError
 from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.policy import BACKFILL, TaskOrder
 from headgate.model.run import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from headgate.model.policy import BreakerPolicy
@@ -35,6 +37,51 @@ NOBODY = "no coordinator is alive"
 
 _IDLE = frozenset({RunState.QUEUED, RunState.INTERRUPTED})
 _UNENDED = _IDLE | {RunState.RUNNING}
+
+
+class _Journaled(ConflictError):
+    """A refusal that stands in the journal already."""
+
+
+@contextmanager
+def refusals_journaled(
+    store: Store,
+    verb: str,
+    *,
+    author: str,
+    reason: str,
+    run: str = "",
+    arguments: dict[str, object] | None = None,
+) -> Iterator[None]:
+    """Note in the journal what the block refuses, unless the coordinator has done so or there is no journal yet.
+
+    Args:
+        store: The state store.
+        verb: What was asked for.
+        author: Who asked.
+        reason: Why.
+        run: The run that it is about, if it is about one.
+        arguments: What else was said.
+    """
+    try:
+        yield
+    except _Journaled:
+        raise
+    except (ConflictError, UsageError) as refused:
+        if store.journal_seq():
+            # Who asked is told in any case.
+            with suppress(UnavailableError), store.transaction() as tx:
+                about = _id_of(store, run)
+                _journal(tx, about, verb, refused.message, author=author, reason=reason, arguments=arguments or {})
+        raise
+
+
+def _id_of(store: Store, run: str) -> str:
+    """Return the id of the run that a text names, or the text if it names none."""
+    try:
+        return named_run(store, run).id if run else ""
+    except UsageError:
+        return run
 
 
 def request(
@@ -58,7 +105,7 @@ def request(
 
     Returns:
         Empty if it was done; `NOBODY` if there is no coordinator, and then nothing stays asked for; else why it was
-        refused.
+        refused, which is in the journal.
 
     Raises:
         UnavailableError: The coordinator has not answered for some seconds; the request stays.
@@ -68,8 +115,10 @@ def request(
         return NOBODY
     with store.transaction() as tx:
         command = tx.add_command(run, verb, author=author, reason=reason, now_ms=now_ms(), arguments=arguments)
-    if command is None:
-        return f"run {run} has ended"
+        if command is None:
+            too_late = f"run {run} has ended"
+            _journal(tx, run, verb, too_late, author=author, reason=reason, arguments=arguments or {})
+            return too_late
     deadline_s = time.monotonic() + WAIT_S
     while (answer := store.command_answer(command)) is None:
         if store.leader() is None:
@@ -112,36 +161,37 @@ def steer(
         ConflictError: It was refused.
         UnavailableError: See `request`.
     """
-    run, answer = named_run(store, run_id), NOBODY
-    if run.state is RunState.RUNNING:
-        answer = request(store, run.id, verb, author=author, reason=reason, arguments=arguments)
-    if answer == NOBODY:
-        answer = _record(store, run.id, verb, author=author, reason=reason, arguments=arguments or {})
-    if answer:
-        raise ConflictError(answer)
-    return named_run(store, run.id)
+    with refusals_journaled(store, verb, run=run_id, author=author, reason=reason, arguments=arguments):
+        run, answer = named_run(store, run_id), NOBODY
+        if run.state is RunState.RUNNING:
+            answer = request(store, run.id, verb, author=author, reason=reason, arguments=arguments)
+        if answer == NOBODY:
+            answer = _record(store, run.id, verb, author=author, reason=reason, arguments=arguments or {})
+        if answer:
+            raise _Journaled(answer)
+        return named_run(store, run.id)
 
 
 def unpause(store: Store, run_id: str, *, author: str, reason: str) -> Run | None:
     """Let a paused run continue.
 
     Returns:
-        The run, if there is a coordinator that goes on with it; None if somebody has to take it up.
+        The run, if it was paused and a coordinator goes on with it; None if somebody has to take it up or to follow it.
 
     Raises:
         UsageError: There is no such run.
-        ConflictError: It is in the hands of a coordinator and was not paused.
+        ConflictError: It was refused.
         UnavailableError: See `request`.
     """
-    run = named_run(store, run_id)
-    if run.state in {RunState.RUNNING, RunState.QUEUED} and store.leader() is not None:
-        try:
-            run = steer(store, run.id, "continue", author=author, reason=reason)
-        except ConflictError as refused:
-            raise ConflictError(refused.message, hint=f"Look at headgate status {run.id} --why.") from None
-        return run if store.leader() is not None else None
-    _lift_pause(store, run, author=author, reason=reason)
-    return None
+    with refusals_journaled(store, "resume", run=run_id, author=author, reason=reason):
+        run = named_run(store, run_id)
+    if run.state not in {RunState.RUNNING, RunState.QUEUED} or store.leader() is None:
+        _lift_pause(store, run, author=author, reason=reason)
+        return None
+    if not Controls.from_json(run.controls).is_paused:
+        return None
+    run = steer(store, run.id, "continue", author=author, reason=reason)
+    return run if store.leader() is not None else None
 
 
 def retry(store: Store, run_id: str, *, author: str, reason: str) -> Run | None:
@@ -155,15 +205,16 @@ def retry(store: Store, run_id: str, *, author: str, reason: str) -> Run | None:
         ConflictError: It was refused.
         UnavailableError: See `request`.
     """
-    run, answer = named_run(store, run_id), NOBODY
-    if run.state is RunState.RUNNING:
-        answer = request(store, run.id, "retry", author=author, reason=reason)
-    if answer == NOBODY:
-        _lift_pause(store, run, author=author, reason=reason)
-        return None
-    if answer:
-        raise ConflictError(answer)
-    return named_run(store, run.id)
+    with refusals_journaled(store, "retry", run=run_id, author=author, reason=reason):
+        run, answer = named_run(store, run_id), NOBODY
+        if run.state is RunState.RUNNING:
+            answer = request(store, run.id, "retry", author=author, reason=reason)
+        if answer == NOBODY:
+            _lift_pause(store, run, author=author, reason=reason)
+            return None
+        if answer:
+            raise _Journaled(answer)
+        return named_run(store, run.id)
 
 
 def resize_pool(store: Store, pool: str, slots: int, *, author: str, reason: str) -> None:
@@ -174,14 +225,15 @@ def resize_pool(store: Store, pool: str, slots: int, *, author: str, reason: str
         UnavailableError: See `request`.
     """
     arguments: dict[str, object] = {"pool": pool, "slots": slots}
-    answer = request(store, "", "set pool", author=author, reason=reason, arguments=arguments)
-    if answer == NOBODY:
-        raise ConflictError(
-            f"{NOBODY} whose pool {pool} could be changed",
-            hint=f"Change it in headgate.toml, under [pools]: {pool} = {slots}. The next run reads that.",
-        )
-    if answer:
-        raise ConflictError(answer)
+    with refusals_journaled(store, "set pool", author=author, reason=reason, arguments=arguments):
+        answer = request(store, "", "set pool", author=author, reason=reason, arguments=arguments)
+        if answer == NOBODY:
+            raise ConflictError(
+                f"{NOBODY} whose pool {pool} could be changed",
+                hint=f"Change it in headgate.toml, under [pools]: {pool} = {slots}. The next run reads that.",
+            )
+        if answer:
+            raise _Journaled(answer)
 
 
 def switch_breaker(
@@ -208,7 +260,11 @@ def switch_breaker(
     answer = request(store, "", "breaker", author=author, reason=reason, arguments=arguments)
     if answer == NOBODY:
         # Held, so that no coordinator can begin with the breaker as it was before.
-        with store.lead("a change of a breaker"), store.transaction() as tx:
+        with (
+            refusals_journaled(store, "breaker", author=author, reason=reason, arguments=arguments),
+            store.lead("a change of a breaker"),
+            store.transaction() as tx,
+        ):
             breaker = _breaker(project, store, name)
             if is_trip:
                 breaker.trip(now_ms())
@@ -217,7 +273,7 @@ def switch_breaker(
             tx.save_breakers([breaker.record()])
             _journal(tx, "", "breaker", "", author=author, reason=reason, arguments=arguments)
     elif answer:
-        raise ConflictError(answer)
+        raise _Journaled(answer)
     sound = BreakerRecord(name, BreakerState.CLOSED, 0, _policy(project, name).cooldown_ms, 0)
     return next((row for row in store.breakers() if row.name == name), sound)
 
@@ -232,6 +288,11 @@ def cancel(store: Store, data_root: Path, run_id: str, *, author: str, reason: s
         UsageError: There is no such run.
         ConflictError: It has ended.
     """
+    with refusals_journaled(store, "cancel", run=run_id, author=author, reason=reason):
+        return _cancel(store, data_root, run_id, author=author, reason=reason)
+
+
+def _cancel(store: Store, data_root: Path, run_id: str, *, author: str, reason: str) -> tuple[Run, bool]:
     run = before = named_run(store, run_id)
     if run.state is RunState.RUNNING and store.leader() is not None:
         with store.transaction() as tx:
@@ -250,11 +311,11 @@ def cancel(store: Store, data_root: Path, run_id: str, *, author: str, reason: s
     run = named_run(store, run.id)
     if not done and run.state is RunState.RUNNING:
         # It was taken up in between.
-        return cancel(store, data_root, run.id, author=author, reason=reason)
+        return _cancel(store, data_root, run.id, author=author, reason=reason)
     # Taking over carries out what the coordinator before was asked to.
     done = done or (run.state is RunState.CANCELLED and before.state is not RunState.CANCELLED)
     if not done:
-        raise ConflictError(f"run {run.id} is {run.state}: there is nothing to cancel")
+        raise ConflictError(f"run {run.id} {run.state.as_verb}: there is nothing to cancel")
     return run, True
 
 
@@ -282,7 +343,7 @@ def _lift_pause(store: Store, run: Run, *, author: str, reason: str) -> None:
 
 def _refusal(run: Run, verb: str, controls: Controls, *, is_led: bool) -> str:
     if run.state not in _UNENDED:
-        return f"run {run.id} is {run.state}: there is nothing to {verb}"
+        return f"run {run.id} {run.state.as_verb}: there is nothing to {verb}"
     if run.state is RunState.RUNNING and is_led:
         return f"run {run.id} is just being taken up: ask again"
     if verb == "pause" and controls.is_paused:

@@ -41,6 +41,13 @@ class InFlight(NamedTuple):
     inputs_digest: int
     resumed: frozenset[str] = frozenset()
     """Paths of parts that earlier attempts of the task saved, relative to the data root."""
+    together: tuple[int, ...] = ()
+    """Numbers of the attempts of the ranged one that it belongs to, its own among them; none for an ordinary one."""
+
+    @property
+    def order(self) -> int:
+        """Return the number by which executors know the order that it went out with."""
+        return self.together[0] if self.together else self.attempt.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +221,8 @@ class Dispatcher:
             service_class=run.service_class,
             spread=start.spread,
             batches_ms=dataset.batches_ms,
+            partition_column=dataset.partition_column or "",
+            zone=stage.grid.axis.zone if stage.grid.axis else "UTC",
         )
         return InFlight(start, attempt, dataset, tuple(pinned), digest & (2**64 - 1)), order
 

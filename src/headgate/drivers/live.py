@@ -7,16 +7,14 @@ waits for the disk more outcomes arrive, so groups grow by themselves under load
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt, StopAttempt, YieldAttempt
+from headgate.core.effects import FinishRun, StartAttempt, StopAttempt, YieldAttempt
 from headgate.core.events import (
     DrainRequested,
     Lane,
@@ -25,16 +23,19 @@ from headgate.core.events import (
     SlotsOffered,
     TimePassed,
 )
-from headgate.core.reasons import delays
 from headgate.core.scheduler import Scheduler
 from headgate.crashpoints import crash_point
 from headgate.drivers.active import ActiveRun, Controls
+from headgate.drivers.breaker_book import BreakerBook
 from headgate.drivers.dispatch import Dispatcher
+from headgate.drivers.intents import Intents
 from headgate.drivers.outcomes import Recorder
-from headgate.drivers.progress import held_back
+from headgate.drivers.ranged import taken_apart
 from headgate.drivers.resume import RETRY, Recorded
 from headgate.drivers.steering import Steering
+from headgate.drivers.telling import Teller
 from headgate.errors import UnavailableError
+from headgate.model.policy import OnOverlap
 from headgate.model.run import Run, RunKind, RunState
 from headgate.planning.codec import plan_hash, plan_to_json
 from headgate.planning.stages import Terms, make_stages
@@ -42,25 +43,24 @@ from headgate.tables import layout
 from headgate.worker.messages import Progressed, Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Sequence
 
     from headgate.core.effects import Effect
     from headgate.core.events import Event
     from headgate.drivers.dispatch import InFlight
-    from headgate.drivers.progress import Progress, RunSummary
+    from headgate.drivers.handover import Intake
+    from headgate.drivers.progress import RunSummary, Watcher
     from headgate.drivers.world import World
     from headgate.executors.executor import Executor
     from headgate.model.plan import Plan
     from headgate.project.load import Project
     from headgate.store.store import Command, Store, Transaction
-    from headgate.worker.messages import Order, Report
+    from headgate.worker.messages import AttemptReport, Order
 
 POLL_S = 0.1
 COMPANY_S = 0.01
 """How long an outcome waits for others, so that one transaction publishes them all."""
 COMMANDS_EVERY_S = 0.25
-PROGRESS_EVERY_S = 0.1
-LIVE_EVERY_S = 1.0
 
 
 def now_ms() -> int:
@@ -73,7 +73,9 @@ def new_run_id(at_ms: int) -> str:
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def new_run(plan: Plan, state: RunState, *, reason: str, author: str, service_class: str) -> Run:
+def new_run(
+    plan: Plan, state: RunState, *, reason: str, author: str, service_class: str, overlap: OnOverlap = OnOverlap.REFUSE
+) -> Run:
     """Return a run of a plan, created now."""
     at, text = now_ms(), plan_to_json(plan)
     return Run(
@@ -87,6 +89,7 @@ def new_run(plan: Plan, state: RunState, *, reason: str, author: str, service_cl
         at,
         None,
         service_class,
+        Controls(overlap=overlap).to_json(),
     )
 
 
@@ -98,9 +101,8 @@ class Coordinator:
         store: The state store.
         executor: Where attempts run; the caller closes it.
         author: Who asked, for the journal.
-        on_progress: Called with the progress of the first run about ten times a second, and once at its end.
-        on_end: Called with how the first run ended, and how many others go on here, if there are any.
-        take_up: Called when a run is handed over: looks at the world and calls `go_on`, or refuses it.
+        watcher: Who is told how the first run goes.
+        intake: Takes in runs that are handed over; without it they wait.
     """
 
     def __init__(
@@ -110,17 +112,15 @@ class Coordinator:
         executor: Executor,
         *,
         author: str,
-        on_progress: Callable[[Progress], None] | None = None,
-        on_end: Callable[[RunSummary, int], None] | None = None,
-        take_up: Callable[[Command], None] | None = None,
+        watcher: Watcher | None = None,
+        intake: Intake | None = None,
     ) -> None:
         self._project = project
         self._store = store
         self._executor = executor
         self._author = author
-        self._on_progress = on_progress
-        self._on_end = on_end
-        self._take_up = take_up
+        self._watcher = watcher
+        self._intake = intake
         policies = project.policies
         self.scheduler = Scheduler(
             tuple(policies.classes.values()),
@@ -132,24 +132,46 @@ class Coordinator:
         self._runs: dict[str, ActiveRun] = {}
         self._first: ActiveRun | None = None
         self._in_flight: dict[int, InFlight] = {}
-        self._recorder = Recorder(self._runs, self._in_flight, project.paths.data, author=author, handle=self._handle)
-        self._steering = Steering(
-            project, self.scheduler, self._runs, handle=self._handle, next_id=lambda: self._next_id
+        self._stopping: set[int] = set()
+        """Attempts in flight that were asked to stop."""
+        self._recorder = Recorder(
+            self._runs,
+            self._in_flight,
+            project.paths.data,
+            author=author,
+            handle=self._handle,
+            is_awaited=lambda: intake is not None and intake.waiting > 0,
         )
-        self._next_id = 0
+        self._breaker_book = BreakerBook(store.breakers(), author=author)
+        self._teller = Teller(self.scheduler, self._runs, watcher)
+        self._steering = Steering(
+            project, self.scheduler, self._runs, handle=self._handle, next_id=lambda: self._intents.next_id
+        )
+        self._intents = Intents(self._runs, self._in_flight, project.paths.data)
         self._wake_at_ms: int | None = None
-        self._with_directories: set[str] = set()
-        """Runs whose directories exist."""
         self._todo: list[Effect] = []
         self._has_begun = False
         """Whether a run was taken up that nothing has been offered to yet."""
         self._drain = self._drain_told = False
-        self._commands_s = self._progress_s = self._live_s = time.monotonic()
-        self._said: dict[str, str] = {}
+        self._commands_s = time.monotonic()
+        self._submitted: list[Command] = []
+        """Requests to take up a run, as they were last found."""
+        self._interrupted: list[str] = []
+        """Runs other than the first one that were interrupted."""
 
-    def submit(self, world: World, plan: Plan, *, reason: str, service_class: str = "backfill") -> str:
+    def submit(
+        self,
+        world: World,
+        plan: Plan,
+        *,
+        reason: str,
+        service_class: str = "backfill",
+        overlap: OnOverlap = OnOverlap.REFUSE,
+    ) -> str:
         """Record a new run; return its id. `drive` starts it."""
-        run = new_run(plan, RunState.RUNNING, reason=reason, author=self._author, service_class=service_class)
+        run = new_run(
+            plan, RunState.RUNNING, reason=reason, author=self._author, service_class=service_class, overlap=overlap
+        )
         with self._store.transaction() as tx:
             tx.observe(world.observations, author=self._author, now_ms=run.created_ms)
             tx.add_run(run)
@@ -177,6 +199,7 @@ class Coordinator:
                 run.id, RunState.RUNNING, author=self._author, reason=reason, now_ms=at, expected=expected
             ):
                 return
+            tx.clear_live(run.id)
             # Its controls may have been changed while the world was looked at.
             run = self._store.run(run.id) or run
             if retry:
@@ -198,15 +221,29 @@ class Coordinator:
         """
         assert self._first is not None
         self._turn([])
-        while self._runs:
+        while self._runs or self._awaited():
             self._turn(self._gather())
-        if self._on_progress is not None:
-            self._on_progress(self._first.progress())
+            self._take_in()
+        if self._watcher is not None:
+            self._watcher.progressed(self._first.progress())
+            if self._interrupted:
+                self._watcher.interrupted(self._interrupted)
         return self._first.summary()
+
+    def _awaited(self) -> int:
+        """Return how many runs are about to join those in hand."""
+        return 0 if self._intake is None or self._drain else self._intake.waiting
+
+    def _take_in(self) -> None:
+        """Let runs that are handed over join those in hand; when it drains, they stay with who follows them."""
+        if self._intake is not None and not self._drain:
+            submitted, self._submitted = self._submitted, []
+            self._intake.receive(submitted)
+            self._intake.hand_on(self, self._store)
 
     def _begin(self, run: Run, world: World, recorded: Recorded) -> None:
         project, plan, snapshot = self._project, recorded.plan, world.snapshot
-        self._next_id = self._store.next_id()  # New versions of sources have numbers too.
+        self._intents.next_id = self._store.next_id()  # New versions of sources have numbers too.
         controls = Controls.from_json(run.controls)
         effective = {
             part.name: project.policies.effective(project.datasets[part.name], run.service_class, run.author)
@@ -243,7 +280,7 @@ class Coordinator:
         known = [elapsed_ms for elapsed_ms, _ in self._store.durations(dataset)]
         return max(1.0, median(known)) if known else None
 
-    def _gather(self) -> list[Report]:
+    def _gather(self) -> list[AttemptReport]:
         """Return the outcomes for the next turn: the first to arrive and, while workers stay busy, its company.
 
         Each commit makes the disk wait, for the workers too, so a few larger ones are better than many small ones.
@@ -251,17 +288,20 @@ class Coordinator:
         wait_s = 0.0 if self._has_begun or self._todo else POLL_S
         if self._wake_at_ms is not None:
             wait_s = min(wait_s, max(0.0, (self._wake_at_ms - now_ms()) / 1000))
-        outcomes = self._executor.poll(wait_s)
+        outcomes = self._reports(wait_s)
         until_s = time.monotonic() + COMPANY_S
         while 0 < 2 * len(outcomes) < len(self._in_flight) and (left_s := until_s - time.monotonic()) > 0:
             try:
-                outcomes += self._executor.poll(left_s)
+                outcomes += self._reports(left_s)
             except UnavailableError:
                 # What has arrived is recorded first; the next poll says it again.
                 break
         return outcomes
 
-    def _turn(self, outcomes: Sequence[Report]) -> None:
+    def _reports(self, wait_s: float) -> list[AttemptReport]:
+        return taken_apart(self._executor.poll(wait_s), self._in_flight, self._stopping)
+
+    def _turn(self, outcomes: Sequence[AttemptReport]) -> None:
         """Take outcomes in and let what follows begin: one transaction, then the orders."""
         todo, self._todo = self._todo, []
         self._has_begun = False
@@ -276,22 +316,22 @@ class Coordinator:
             for event in offers:
                 todo += self._handle(event)
             if not todo:
-                self._report()
+                self._teller.show(self._first)
                 return
             offers = []
         layout.fsync_directories({Path(path).parent for outcome in outcomes for path in _staged_by(outcome)})
-        submitted: list[Command] = []
         crash_point("coordinator.before_publish")
         with self._store.transaction() as tx:
             todo += self._recorder.absorb(tx, outcomes, now_ms())
             if look_for_commands:
                 self._commands_s = time.monotonic()
-                effects, submitted = self._steering.obey(tx, now_ms())
+                effects, self._submitted = self._steering.obey(tx, now_ms())
                 todo += effects
             for event in offers:
                 todo += self._handle(event)
+            self._recorder.give_up(tx)
             orders = self._carry_out(tx, todo)
-            self._tell(tx)
+            self._teller.leave(tx, now_ms())
         self._recorder.check_lead()
         crash_point("coordinator.after_publish" if outcomes else "coordinator.after_intents")
         for outcome in outcomes:
@@ -299,17 +339,19 @@ class Coordinator:
                 crash_point("coordinator.after_batch")
         self._executor.submit(*orders)
         for effect in todo:
-            if isinstance(effect, StopAttempt):
-                for attempt in self._running(effect.run, effect.task):
-                    self._executor.cancel(attempt)
-            elif isinstance(effect, YieldAttempt):
-                for attempt in self._running(effect.run, effect.task):
-                    self._executor.ask_to_yield(attempt)
-        self._report()
+            if isinstance(effect, StopAttempt | YieldAttempt):
+                attempt = self._runs[effect.run].in_flight.get(effect.task)
+                if attempt is None:
+                    continue
+                order = self._in_flight[attempt].order
+                if isinstance(effect, StopAttempt):
+                    self._stopping.add(attempt)
+                    self._executor.cancel(order)
+                else:
+                    self._executor.ask_to_yield(order)
+        self._stopping &= self._in_flight.keys()
+        self._teller.show(self._first)
         self._forget()
-        if self._take_up is not None and not self._drain:
-            for command in submitted:
-                self._take_up(command)
 
     def _offers(self) -> list[Event]:
         """Return what time and the executor have to offer.
@@ -332,10 +374,8 @@ class Coordinator:
     def _carry_out(self, tx: Transaction, effects: Sequence[Effect]) -> list[Order]:
         """Record what the effects intend; return the orders to send once that is durable."""
         starts = [effect for effect in effects if isinstance(effect, StartAttempt)]
-        orders = self._intend(tx, starts) if starts else []
-        breakers = {effect.breaker.name: effect.breaker for effect in effects if isinstance(effect, SaveBreaker)}
-        if breakers:
-            tx.save_breakers(list(breakers.values()))
+        orders = self._intents.record(tx, starts, now_ms()) if starts else []
+        self._breaker_book.record(tx, effects, now_ms())
         for effect in effects:
             if isinstance(effect, FinishRun):
                 crash_point("coordinator.before_finish")
@@ -349,83 +389,25 @@ class Coordinator:
             author, reason = run.cancel.author, run.cancel.reason
             tx.settle_commands([(run.cancel.id, "")])
         tx.set_run_state(effect.run, effect.state, author=author, reason=reason, now_ms=now_ms())
-        tx.clear_live(effect.run)
+        self._teller.conclude(tx, run, now_ms())
         run.ended = effect.state
         run.ended_s = time.monotonic()
 
-    def _intend(self, tx: Transaction, starts: Sequence[StartAttempt]) -> list[Order]:
-        crash_point("coordinator.before_intents")
-        by_run: dict[str, list[StartAttempt]] = {}
-        for start in starts:
-            by_run.setdefault(start.run, []).append(start)
-        orders: list[Order] = []
-        flights: list[InFlight] = []
-        for run_id, mine in by_run.items():
-            dispatcher = self._runs[run_id].dispatcher
-            for flight, order in dispatcher.prepare(tx, mine, first_id=self._next_id, now_ms=now_ms()):
-                flights.append(flight)
-                orders.append(order)
-            self._next_id += len(mine)
-        if not by_run.keys() <= self._with_directories:
-            self._make_directories(by_run.keys() - self._with_directories)
-        tx.start_attempts([flight.attempt for flight in flights])
-        for flight in flights:
-            self._in_flight[flight.attempt.id] = flight
-        return orders
-
-    def _make_directories(self, runs: Collection[str]) -> None:
-        """Make the directories of all datasets of runs at once: each flush of a directory makes the disk wait."""
-        wanted = [(part.name, run) for run in runs for part in self._runs[run].plan.datasets]
-        layout.make_directories(self._project.paths.data, [layout.stage_path(name, run, "", 0) for name, run in wanted])
-        self._with_directories |= set(runs)
-
-    def _running(self, run: str, task: int) -> list[int]:
-        """Return the attempt of a task that is in flight, if there is one."""
-        return [
-            attempt
-            for attempt, flight in self._in_flight.items()
-            if (flight.attempt.run, flight.start.task) == (run, task)
-        ]
-
-    def _tell(self, tx: Transaction) -> None:
-        """Leave why tasks wait where other processes find it, about once a second."""
-        if time.monotonic() - self._live_s < LIVE_EVERY_S:
-            return
-        self._live_s = time.monotonic()
-        for run in self._runs.values():
-            if run.ended is not None:
-                continue
-            body = json.dumps(
-                [
-                    [run.plan.datasets[delay.stage].name, delay.wait.name, delay.tasks, delay.what, delay.until_ms]
-                    for delay in delays(self.scheduler, run.run.id)
-                ]
-            )
-            if self._said.get(run.run.id) != body:
-                self._said[run.run.id] = body
-                tx.put_live(run.run.id, body, now_ms())
-
     def _forget(self) -> None:
         """Let go of runs whose end is recorded."""
-        for run_id in [run_id for run_id, run in self._runs.items() if run.ended is not None]:
+        for run_id, run in [(run_id, run) for run_id, run in self._runs.items() if run.ended is not None]:
             self.scheduler.forget(run_id)
-            if self._runs[run_id] is self._first and len(self._runs) > 1 and self._on_end is not None:
-                self._on_end(self._first.summary(), len(self._runs) - 1)
             del self._runs[run_id]
-            self._with_directories.discard(run_id)
-            self._said.pop(run_id, None)
-
-    def _report(self) -> None:
-        """Tell how far the first run is, but not too often."""
-        if self._on_progress is None or self._first is None or self._first.ended is not None:
-            return
-        if time.monotonic() - self._progress_s >= PROGRESS_EVERY_S:
-            self._progress_s = time.monotonic()
-            progress = self._first.progress()
-            self._on_progress(replace(progress, held=held_back(delays(self.scheduler, progress.run))))
+            self._intents.forget(run_id)
+            self._teller.forget(run_id)
+            if run is not self._first:
+                if run.ended is RunState.INTERRUPTED:
+                    self._interrupted.append(run_id)
+            elif self._watcher is not None and (others := len(self._runs) + self._awaited()):
+                self._watcher.ended(run.summary(), others)
 
 
-def _staged_by(outcome: Report) -> list[str]:
+def _staged_by(outcome: AttemptReport) -> list[str]:
     match outcome:
         case Staged(files=files):
             return [file.path for file in files]

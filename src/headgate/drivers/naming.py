@@ -27,6 +27,7 @@ def named_run(store: Store, text: str) -> Run:
     if run is None:
         known = ", ".join(run.id for run in newest)
         raise UsageError(
-            f"there is no run {shown(text)}", hint=f"The newest are {known}." if known else "There are no runs yet."
+            f"there is no run {shown(text)}",
+            hint=f"The newest {'are' if len(newest) > 1 else 'is'} {known}." if known else "There are no runs yet.",
         )
     return run

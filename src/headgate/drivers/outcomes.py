@@ -14,7 +14,7 @@ from headgate.core.events import (
 from headgate.drivers.batches import saved_batch
 from headgate.drivers.renewal import renewing
 from headgate.errors import ConflictError, InternalError
-from headgate.model.run import AttemptState, ErrorClass, Failure
+from headgate.model.run import AttemptState, ErrorClass, Failure, TaskState
 from headgate.model.version import File
 from headgate.store.store import OVERTAKEN, Candidate, Published
 from headgate.tables import layout
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from headgate.drivers.active import ActiveRun
     from headgate.drivers.dispatch import InFlight
     from headgate.store.store import Transaction
-    from headgate.worker.messages import Report
+    from headgate.worker.messages import AttemptReport
 
 _WORKER_DIED = "Look for what kills workers: memory, a crash in a library."
 
@@ -43,6 +43,7 @@ class Recorder:
         data_root: The data folder.
         author: Who publishes, for the journal.
         handle: Gives an event to the scheduler.
+        is_awaited: Tells whether a run is about to join them, which has looked at heads already.
     """
 
     def __init__(
@@ -53,17 +54,19 @@ class Recorder:
         *,
         author: str,
         handle: Callable[[Event], list[Effect]],
+        is_awaited: Callable[[], bool],
     ) -> None:
         self._runs = runs
         self._in_flight = in_flight
         self._data_root = data_root
         self._author = author
         self._handle = handle
+        self._is_awaited = is_awaited
         self._fenced: list[InFlight] = []
         self.published: dict[tuple[str, str], int] = {}
         """Versions that were published here, by dataset and key."""
 
-    def absorb(self, tx: Transaction, outcomes: Sequence[Report], now_ms: int) -> list[Effect]:
+    def absorb(self, tx: Transaction, outcomes: Sequence[AttemptReport], now_ms: int) -> list[Effect]:
         """Publish and record outcomes and progress; return what the scheduler makes of them."""
         staged: list[tuple[InFlight, Staged]] = []
         ended: list[tuple[int, AttemptState, Failure | None]] = []
@@ -100,6 +103,15 @@ class Recorder:
             effects += self._publish(tx, staged, now_ms)
         return effects
 
+    def give_up(self, tx: Transaction) -> None:
+        """Record as failed what was to be tried again and will not be: no room was left in its retry budget."""
+        for run in self._runs.values():
+            failed = run.tasks.totals[TaskState.FAILED]
+            if run.retried and failed != run.failed_before:
+                lost = [task for task in run.retried if run.tasks.state[task] == TaskState.FAILED]
+                tx.give_up([run.retried.pop(task) for task in lost])
+            run.failed_before = failed
+
     def check_lead(self) -> None:
         """Raise if an attempt had been fenced when it was to be published. Call it after the commit.
 
@@ -116,6 +128,7 @@ class Recorder:
     def _take(self, attempt: int) -> InFlight:
         flight = self._flight(attempt)
         del self._in_flight[attempt]
+        del self._runs[flight.attempt.run].in_flight[flight.start.task]
         return flight
 
     def _flight(self, attempt: int) -> InFlight:
@@ -143,7 +156,10 @@ class Recorder:
         run.remember(flight, failure)
         if run.has_given_up(task):
             return attempt, AttemptState.FAILED, failure
-        return attempt, AttemptState.LOST if failure.error_class is ErrorClass.LOST else AttemptState.RETRIED, failure
+        if failure.error_class is ErrorClass.LOST:
+            return attempt, AttemptState.LOST, failure
+        run.retried[task] = attempt
+        return attempt, AttemptState.RETRIED, failure
 
     def _publish(self, tx: Transaction, staged: Sequence[tuple[InFlight, Staged]], now_ms: int) -> list[Effect]:
         candidates = [self._candidate(flight, result) for flight, result in staged]
@@ -156,7 +172,7 @@ class Recorder:
             match verdict:
                 case Published.NEW:
                     run.failures.pop(task, None)
-                    if len(self._runs) > 1:  # A run that is alone has nobody to tell.
+                    if len(self._runs) > 1 or self._is_awaited():  # A run that is alone has nobody to tell.
                         self.published[attempt.dataset, attempt.key] = attempt.id
                     effects += self._handle(AttemptSucceeded(attempt.run, task, changed=True))
                 case Published.UNCHANGED:

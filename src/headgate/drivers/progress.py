@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headgate.model.reason import Wait
 from headgate.model.run import RunState, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headgate.core.reasons import Delay
     from headgate.core.task_table import TaskTable
     from headgate.model.plan import Problem
     from headgate.model.run import Failure
+
+
+_AS_ALWAYS = frozenset({Wait.UPSTREAM, Wait.SLOTS, Wait.DRAINING, Wait.BLOCKED})
+"""What tasks wait for anyway, or what is shown in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Progress:
         elapsed_s: Time since this session began.
         draining: Whether it starts nothing more.
         held: What holds ready tasks back, other than that all slots are taken.
+        others: How many other runs go on in the same process.
     """
 
     run: str
@@ -62,6 +67,7 @@ class Progress:
     elapsed_s: float
     draining: bool
     held: tuple[HeldBack, ...] = ()
+    others: int = 0
 
     @property
     def rate_per_s(self) -> float:
@@ -94,11 +100,31 @@ class RunSummary:
     problems: tuple[Problem, ...] = field(default=())
 
 
+class Watcher(Protocol):
+    """Who is told how a run goes; may not block for long. What it raises stops the run."""
+
+    def started(self, run: str, *, is_followed: bool) -> None:
+        """Take note that a run has begun, and whether it goes on in another process."""
+        ...
+
+    def progressed(self, progress: Progress) -> None:
+        """Take note of how far it is: about ten times a second, and once at its end."""
+        ...
+
+    def ended(self, summary: RunSummary, others: int) -> None:
+        """Take note of how it ended, while so many other runs are still in the hands of this process."""
+        ...
+
+    def interrupted(self, runs: Sequence[str]) -> None:
+        """Take note of the other runs that were interrupted with it, in the end."""
+        ...
+
+
 def held_back(delays: Iterable[Delay]) -> tuple[HeldBack, ...]:
-    """Return what holds tasks back, over all stages; waiting for upstream and for a slot is what tasks do anyway."""
+    """Return what holds tasks back, over all stages."""
     found: dict[tuple[Wait, str], HeldBack] = {}
     for delay in delays:
-        if delay.wait in {Wait.UPSTREAM, Wait.SLOTS, Wait.DRAINING}:
+        if delay.wait in _AS_ALWAYS:
             continue
         before = found.get((delay.wait, delay.what), HeldBack(delay.wait, 0, delay.what, delay.until_ms))
         until_ms = min((at for at in (before.until_ms, delay.until_ms) if at is not None), default=None)

@@ -67,7 +67,7 @@ def check_state(run: Run, *, retry: bool) -> None:
     if run.state is RunState.SUCCEEDED:
         raise ConflictError(f"run {run.id} has succeeded: nothing is left to do")
     other = f"headgate resume {run.id}" if retry else f"headgate retry {run.id}"
-    raise ConflictError(f"run {run.id} is {run.state}", hint=f"Use {other} instead.")
+    raise ConflictError(f"run {run.id} {run.state.as_verb}", hint=f"Use {other} instead.")
 
 
 def restore(project: Project, store: Store, world: World, run: Run, *, retry: bool) -> Recorded:
@@ -115,11 +115,9 @@ def restore(project: Project, store: Store, world: World, run: Run, *, retry: bo
 
 def _failures_count_from(store: Store, run: str) -> int:
     """Return the number of the attempt from which failures of a run count: the first after its last retry."""
-    first = 0
-    for entry in store.journal_entries():
-        if entry.run == run and entry.kind == RETRY:
-            first = int(json.loads(entry.body)["first"])
-    return first
+    # The requests for it, as people made them, are kinds that begin with the same word.
+    bodies = [entry.body for entry in store.journal_entries(run=run, kind=RETRY) if entry.kind == RETRY]
+    return int(json.loads(bodies[-1])["first"]) if bodies else 0
 
 
 def _same_definitions(project: Project, plan: Plan) -> None:

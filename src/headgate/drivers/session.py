@@ -9,14 +9,19 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from headgate.drivers.handover import HELD, LOOK_EVERY_S, follow, hand_over, take_up
+from headgate.drivers.control import refusals_journaled
+from headgate.drivers.follow import LOOK_EVERY_S, follow
+from headgate.drivers.handover import HELD, Intake, hand_over
 from headgate.drivers.live import Coordinator, new_run, now_ms
 from headgate.drivers.naming import named_run
+from headgate.drivers.plans import decide, keep, named_plan, redeem
+from headgate.drivers.proposal import propose
 from headgate.drivers.resume import check_state, restore
 from headgate.drivers.takeover import collect, take_over
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, HeadgateError, InternalError, UnavailableError, UsageError
 from headgate.executors.local import LocalExecutor
+from headgate.model.policy import OnOverlap
 from headgate.model.run import RunState
 from headgate.planning.codec import plan_hash, plan_to_json
 from headgate.planning.planner import make_plan
@@ -24,13 +29,17 @@ from headgate.project.load import load
 from headgate.store.sqlite import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from types import FrameType
 
-    from headgate.drivers.progress import Progress, RunSummary
+    from headgate.drivers.plans import Moved, Redeemed
+    from headgate.drivers.progress import RunSummary, Watcher
+    from headgate.drivers.proposal import Proposal
     from headgate.drivers.world import World
-    from headgate.model.plan import Plan, Request
+    from headgate.model.plan import Plan, Request, StoredPlan
+    from headgate.model.run import Run
+    from headgate.model.verdict import Override
     from headgate.project.load import Project
     from headgate.store.store import Store
 
@@ -65,10 +74,74 @@ class Session:
         """Close the state store."""
         self.store.close()
 
+    def _writable(self) -> Store:
+        """Return the state store, which is made if it is not there yet."""
+        self.store.close()
+        self.store = self._open(create=True)
+        return self.store
+
     def plan(self, request: Request) -> tuple[World, Plan]:
         """Return how things stand, and what a request leads to. Writes nothing."""
         world = look(self.project, self.store, now_ms())
         return world, make_plan(world.snapshot, request)
+
+    def propose(
+        self, request: Request, *, reason: str, service_class: str, overrides: Sequence[Override] = ()
+    ) -> Proposal:
+        """Return what a request leads to, with its forecast and what the guard rails say of it. Writes nothing.
+
+        Raises:
+            UsageError: The request, the class or an override cannot be.
+        """
+        self._check_class(service_class)
+        world, plan = self.plan(request)
+        return propose(
+            self.project,
+            self.store,
+            world,
+            plan,
+            author=author(),
+            reason=reason,
+            service_class=service_class,
+            overrides=overrides,
+        )
+
+    def keep(self, proposal: Proposal) -> StoredPlan:
+        """Keep a plan as it is shown, so that exactly this can be approved and run."""
+        return keep(self._writable(), self.project, proposal, now_ms())
+
+    def stored_plan(self, text: str) -> StoredPlan:
+        """Return the stored plan that a text names.
+
+        Raises:
+            UsageError: There is none, or there are several.
+        """
+        return named_plan(self.store, self.project, text)
+
+    def redeem(self, stored: StoredPlan) -> Redeemed | Moved:
+        """Return a stored plan to be run exactly as it was shown, or in what the world has moved since.
+
+        Raises:
+            ConflictError: It was run already, rejected, has expired, or lacks an approval.
+        """
+        return redeem(self.store, self.project, stored, now_ms())
+
+    def decide(self, text: str, *, is_approval: bool, reason: str) -> StoredPlan:
+        """Approve or reject the plan that a text names, and return it.
+
+        Raises:
+            UsageError: There is no such plan.
+            ConflictError: There is nothing to decide, or this person may not.
+        """
+        return decide(
+            self._writable(),
+            self.project,
+            text,
+            is_approval=is_approval,
+            author=author(),
+            reason=reason,
+            now_ms=now_ms(),
+        )
 
     def backfill(
         self,
@@ -77,9 +150,8 @@ class Session:
         *,
         reason: str,
         service_class: str = "backfill",
-        on_start: Callable[[str], None] | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-        on_end: Callable[[RunSummary, int], None] | None = None,
+        overlap: OnOverlap = OnOverlap.REFUSE,
+        watcher: Watcher | None = None,
     ) -> RunSummary:
         """Run a plan to its end: in this process, or in the coordinator that is alive.
 
@@ -88,57 +160,52 @@ class Session:
             plan: The plan, as it was shown.
             reason: Why.
             service_class: Class of the run.
-            on_start: Called with the id of the run.
-            on_progress: See `Coordinator`.
-            on_end: See `Coordinator`.
+            overlap: What becomes of partitions that a run of no lower class is building.
+            watcher: Who is told how it goes.
 
         Raises:
             UsageError: There is no such class.
             ConflictError: The world has moved since the plan was made, or a run that is under way builds some of it.
         """
         self._check_class(service_class)
-        self.store.close()
-        self.store = store = self._open(create=True)
+        store = self._writable()
         if store.leader() is not None:
             world, plan = self._confirmed(world, plan)
-            run = new_run(plan, RunState.QUEUED, reason=reason, author=author(), service_class=service_class)
-            request = hand_over(store, run, is_new=True, retry=False, reason=reason, author=author())
-            return self._follow(run.id, request, on_start, on_progress, on_end)
+            run = new_run(
+                plan, RunState.QUEUED, reason=reason, author=author(), service_class=service_class, overlap=overlap
+            )
+            request = hand_over(store, run, self._ranks(), is_new=True, retry=False, reason=reason, author=author())
+            return self._follow(run.id, request, watcher)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
             world, plan = self._confirmed(world, plan)
 
             def begin(coordinator: Coordinator) -> str:
-                return coordinator.submit(world, plan, reason=reason, service_class=service_class)
+                return coordinator.submit(world, plan, reason=reason, service_class=service_class, overlap=overlap)
 
-            return self._run(begin, on_start, on_progress, on_end)
+            return self._run(begin, watcher)
 
-    def go_on(
-        self,
-        run_id: str,
-        *,
-        retry: bool,
-        reason: str,
-        on_start: Callable[[str], None] | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-        on_end: Callable[[RunSummary, int], None] | None = None,
-    ) -> RunSummary:
+    def go_on(self, run_id: str, *, retry: bool, reason: str, watcher: Watcher | None = None) -> RunSummary:
         """Resume a run, or retry what failed or was blocked in it: here, or in the coordinator that is alive.
+
+        One that is to be resumed and under way already is followed.
 
         Raises:
             UsageError: There is no such run.
-            ConflictError: It is not in a state for that, it is under way, or definitions changed.
+            ConflictError: It is not in a state for that, or definitions changed.
         """
         store = self.store
         run = named_run(store, run_id)
-        if store.leader() is not None and run.state not in HELD:
-            check_state(run, retry=retry)
-            request = hand_over(store, run, is_new=False, retry=retry, reason=reason, author=author())
-            return self._follow(run.id, request, on_start, on_progress, on_end)
+        if store.leader() is not None:
+            if run.state in HELD and not retry:
+                return self._follow(run.id, None, watcher)
+            self._check_state(run, retry=retry, reason=reason)
+            request = hand_over(store, run, self._ranks(), is_new=False, retry=retry, reason=reason, author=author())
+            return self._follow(run.id, request, watcher)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
             run = named_run(store, run_id)
-            check_state(run, retry=retry)
+            self._check_state(run, retry=retry, reason=reason)
             world = look(self.project, store, now_ms())
             recorded = restore(self.project, store, world, run, retry=retry)
 
@@ -146,7 +213,16 @@ class Session:
                 coordinator.go_on(run, world, recorded, retry=retry, reason=reason)
                 return run.id
 
-            return self._run(begin, on_start, on_progress, on_end)
+            return self._run(begin, watcher)
+
+    def _check_state(self, run: Run, *, retry: bool, reason: str) -> None:
+        verb = "retry" if retry else "resume"
+        with refusals_journaled(self.store, verb, run=run.id, author=author(), reason=reason):
+            check_state(run, retry=retry)
+
+    def _ranks(self) -> dict[str, int]:
+        """Return the priority of each service class."""
+        return {name: one.priority for name, one in self.project.policies.classes.items()}
 
     def _check_class(self, name: str) -> None:
         found = self.project.policies.service_class(name)
@@ -156,21 +232,18 @@ class Session:
                 hint=f"Give [classes.{name}] a ceiling above 0; windows may still close it for a time.",
             )
 
-    def _follow(
-        self,
-        run_id: str,
-        request: int,
-        on_start: Callable[[str], None] | None,
-        on_progress: Callable[[Progress], None] | None,
-        on_end: Callable[[RunSummary, int], None] | None,
-    ) -> RunSummary:
-        """Wait for a run that was handed over; whoever drives it may end, then it goes on here or elsewhere."""
-        if on_start is not None:
-            on_start(run_id)
+    def _follow(self, run_id: str, request: int | None, watcher: Watcher | None) -> RunSummary:
+        """Wait for a run that another process drives; if that ends before it, the run goes on here or elsewhere.
+
+        Args:
+            run_id: The run.
+            request: By which it was handed over, if that was just now.
+            watcher: Who is told how it goes.
+        """
         tries = 0
         while True:
-            summary = follow(self.store, run_id, on_progress)
-            if refused := self.store.command_answer(request):
+            summary = follow(self.store, run_id, watcher)
+            if request is not None and (refused := self.store.command_answer(request)):
                 raise ConflictError(
                     f"run {run_id} was not taken up: {refused}", hint=f"Later: headgate resume {run_id}"
                 )
@@ -178,11 +251,7 @@ class Session:
                 return summary
             try:
                 return self.go_on(
-                    run_id,
-                    retry=False,
-                    reason="the coordinator that drove it has ended",
-                    on_progress=on_progress,
-                    on_end=on_end,
+                    run_id, retry=False, reason="the coordinator that drove it has ended", watcher=watcher
                 )
             except ConflictError:
                 # Another that waited may have been quicker: then it is the coordinator now.
@@ -205,13 +274,7 @@ class Session:
             raise ConflictError("the world has moved since this plan was made", hint="Plan again, and run that.")
         return fresh, again
 
-    def _run(
-        self,
-        begin: Callable[[Coordinator], str],
-        on_start: Callable[[str], None] | None,
-        on_progress: Callable[[Progress], None] | None,
-        on_end: Callable[[RunSummary, int], None] | None,
-    ) -> RunSummary:
+    def _run(self, begin: Callable[[Coordinator], str], watcher: Watcher | None) -> RunSummary:
         """Drive a run: the first Ctrl-C drains it, the second stops it; either way it can be resumed."""
         workers = self.project.config.workers
         executor = LocalExecutor(
@@ -226,15 +289,14 @@ class Session:
             self.store,
             executor,
             author=author(),
-            on_progress=on_progress,
-            on_end=on_end,
-            take_up=lambda command: take_up(self.project, self.store, coordinator, command, author=author()),
+            watcher=watcher,
+            intake=Intake(self.project, lambda: self._open(create=False), wake=executor.wake, author=author()),
         )
         try:
             with _interruptible(coordinator):
                 run = begin(coordinator)
-                if on_start is not None:
-                    on_start(run)
+                if watcher is not None:
+                    watcher.started(run, is_followed=False)
                 summary = coordinator.drive()
         except (ConflictError, InternalError):
             # Somebody else may lead by now: nothing more is written.

@@ -7,18 +7,20 @@ what differs between them is their doing. Nothing here reads the clock, but for 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from dataclasses import dataclass
+from enum import Enum, auto
 from heapq import heappop, heappush
 from itertools import accumulate
-from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.core.effects import FinishRun, StartAttempt
+from headgate.core.effects import FinishRun, StartAttempt, YieldAttempt
 from headgate.core.events import (
     AttemptFailed,
     AttemptSucceeded,
+    AttemptYielded,
     Lane,
     RunSubmitted,
     SlotsOffered,
@@ -27,111 +29,23 @@ from headgate.core.events import (
 )
 from headgate.core.reasons import delays
 from headgate.core.scheduler import Scheduler
-from headgate.model.policy import BACKFILL, FRESH, MAINTENANCE, TaskOrder
-from headgate.model.run import ErrorClass, TaskState
+from headgate.drivers.setting import Binding, Simulation
+from headgate.model.policy import FRESH
+from headgate.model.run import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
     from headgate.core.effects import Effect
     from headgate.core.events import Event
-    from headgate.model.breaker import BreakerRecord
-    from headgate.model.policy import Pool, ServiceClass
-    from headgate.model.reason import Wait
+    from headgate.drivers.setting import Behaviour, Setting
 
 RUN = "run"
 LONGEST_IDLE_MS = 100 * 86_400_000
 """A run that starts nothing for so long is taken for one that never ends."""
+BATCHES = 10
+"""An attempt that can yield is taken to do so in so many places."""
 _NEVER_SUCCEEDS = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What attempts of a stage are like.
-
-    Args:
-        durations_ms: How long they take, each as likely as the others; at least 1.
-        failure_rate: Which share of them fails.
-        error_class: With what kind of error.
-    """
-
-    durations_ms: NDArray[np.int64]
-    failure_rate: float = 0.0
-    error_class: ErrorClass = ErrorClass.TRANSIENT
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A run, and what it meets.
-
-    Args:
-        stages: The tasks of the run.
-        behaviours: What their attempts are like, for each stage.
-        slots: Attempts that run at a time, in each lane.
-        start_ms: When the run is submitted, UTC.
-        classes: The service classes; one of them is `fresh`.
-        pools: The pools, by name.
-        total: How many attempts may run at a time in all; None for no bound.
-        breakers: How breakers stand.
-        service_class: The class of the run.
-        concurrency: How many attempts of the run may run at a time; None for no bound.
-        order: By what the priorities of the stages were made.
-    """
-
-    stages: Sequence[Stage]
-    behaviours: Sequence[Behaviour]
-    slots: Mapping[Lane, int]
-    start_ms: int = 0
-    classes: Sequence[ServiceClass] = (FRESH, BACKFILL, MAINTENANCE)
-    pools: Mapping[str, Pool] = field(default_factory=dict)
-    total: int | None = None
-    breakers: Sequence[BreakerRecord] = ()
-    service_class: str = "backfill"
-    concurrency: int | None = None
-    order: TaskOrder = TaskOrder.OLDEST
-
-
-class Binding(NamedTuple):
-    """What held tasks back: a reason and, where it does not say all, the pool, breaker, class or dataset."""
-
-    wait: Wait
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """What simulated runs came to.
-
-    Args:
-        elapsed_ms: How long each run took, ascending; infinite for one that never ended.
-        failed: Tasks that failed or were blocked in the end, the mean over the runs.
-        attempts: Attempts of each stage, the mean over the runs.
-        busy_ms: What the attempts of each stage took together, the mean over the runs.
-        waits: In which share of the time at least one task waited for what.
-        fresh_ms: How long tasks of the class `fresh` that came at random times waited for their start, ascending.
-    """
-
-    elapsed_ms: tuple[float, ...]
-    failed: float
-    attempts: tuple[float, ...]
-    busy_ms: tuple[float, ...]
-    waits: Mapping[Binding, float]
-    fresh_ms: tuple[int, ...]
-
-    @property
-    def runs(self) -> int:
-        """Return how many runs were simulated."""
-        return len(self.elapsed_ms)
-
-
-def quantile(ascending: Sequence[float], share: float) -> float | None:
-    """Return the smallest of some values that is not below a share of them; None if it is infinite or there is none."""
-    if not ascending:
-        return None
-    value = ascending[max(0, ceil(share * len(ascending)) - 1)]
-    return None if value == float("inf") else value
 
 
 def simulate(
@@ -146,7 +60,7 @@ def simulate(
         looks: How often, at least, each run is looked at: what its tasks wait for, and what a fresh task would.
         budget_s: After so much time no further run is begun.
     """
-    if not looks and all(len(set(known.durations_ms)) == 1 and not known.failure_rate for known in setting.behaviours):
+    if not looks and all(map(_is_certain, setting.behaviours)):
         runs = 1  # Nothing is drawn.
     until_s = time.monotonic() + budget_s
     ended: list[_Run] = []
@@ -162,12 +76,18 @@ def simulate(
                 waits[binding] = waits.get(binding, 0.0) + 1 / len(run.looks) / len(looked)
     return Simulation(
         elapsed_ms=tuple(sorted(run.elapsed_ms for run in ended)),
+        complete=sum(run.elapsed_ms != float("inf") and not run.failed for run in ended) / len(ended),
         failed=sum(run.failed for run in ended) / len(ended),
         attempts=_means([run.attempts for run in ended]),
         busy_ms=_means([run.busy_ms for run in ended]),
         waits=waits,
         fresh_ms=tuple(sorted(look.delay_ms for run in ended for look in run.looks)),
     )
+
+
+def _is_certain(behaviour: Behaviour) -> bool:
+    """Return whether there is nothing to draw."""
+    return len(set(behaviour.durations_ms)) == 1 and not behaviour.failure_rate
 
 
 def _means(rows: Sequence[Sequence[int]]) -> tuple[float, ...]:
@@ -181,6 +101,14 @@ class _Look:
     at_ms: int
     bindings: frozenset[Binding]
     delay_ms: int = -1
+
+
+class _End(Enum):
+    """How an attempt ends."""
+
+    SUCCESS = auto()
+    FAILURE = auto()
+    YIELD = auto()
 
 
 class _Run:
@@ -203,9 +131,19 @@ class _Run:
         self._now_ms = setting.start_ms
         self._wake_at_ms: int | None = None
         self._free = dict(setting.slots)
-        self._ends: list[tuple[int, int, str, int, int, bool]] = []
-        """When attempts end, in the order of their starts: run, task, stage, whether it succeeds."""
+        self._cold = dict(setting.slots)
+        """Slots that no attempt of the run has had yet."""
+        self._ends: list[tuple[int, int, str, int, int, _End]] = []
+        """When attempts end, in the order of their starts: run, task, stage, how."""
         self._n_started = 0
+        self._yielding: dict[int, tuple[int, int, int]] = {}
+        """Attempts that can yield, by task: when they began, when they end, and which start it was."""
+        self._leads: dict[int, int] = {}
+        """The first task of the ranged attempt that takes each, for those that run in one."""
+        self._left: dict[int, int] = {}
+        """How many tasks of ranged attempts have not ended, by the first."""
+        self._yielded: set[int] = set()
+        """Starts that have ended earlier than was set."""
         self._is_over = False
         self._draw(rng)
         self._probed: dict[str, _Look] = {}
@@ -230,7 +168,7 @@ class _Run:
         active_ms = self._now_ms
         while not self._is_over:
             next_ms = self._next_ms()
-            if next_ms is None or next_ms - active_ms > LONGEST_IDLE_MS:
+            if next_ms is None or (not self._ends and next_ms - active_ms > LONGEST_IDLE_MS):
                 break
             if self._look_at_ms < next_ms:
                 self._now_ms = max(self._now_ms, int(self._look_at_ms))
@@ -251,28 +189,45 @@ class _Run:
 
     def _draw(self, rng: np.random.Generator) -> None:
         """Draw how long the attempts of each task take, and how many of them fail before one succeeds."""
-        stages = self.setting.stages
+        stages, behaviours = self.setting.stages, self.setting.behaviours
         self._base = [0, *accumulate(len(stage.states) for stage in stages)]
         self._durations: list[int] = []
         self._failures: list[int] | None = None
-        failing = any(behaviour.failure_rate for behaviour in self.setting.behaviours)
+        self._tries: list[int] | None = None
+        is_chunked = any(behaviour.chunks is not None for behaviour in behaviours)
+        is_failing = any(behaviour.failure_rate for behaviour in behaviours)
         failures: list[int] = []
-        for stage, behaviour in zip(stages, self.setting.behaviours, strict=True):
-            n, known = len(stage.states), behaviour.durations_ms
+        tries: list[int] = []
+        for stage, behaviour in zip(stages, behaviours, strict=True):
+            n = len(stage.states) if behaviour.chunks is None else behaviour.partitions
             # Few durations say little of what is typical: that is drawn, too.
-            known = rng.choice(known, len(known))
-            self._durations += rng.choice(known, n).tolist()
-            if failing:
+            known = rng.choice(behaviour.durations_ms, len(behaviour.durations_ms))
+            drawn = rng.choice(known, n)
+            if behaviour.factors is not None:
+                drawn = np.maximum(1, np.rint(drawn * behaviour.factors)).astype(np.int64)
+            failed = np.zeros(n, dtype=np.int64)
+            if is_failing:
                 succeed = max(_NEVER_SUCCEEDS, 1 - behaviour.failure_rate)
-                failures += (rng.geometric(succeed, n) - 1).tolist()
-        if failing:
+                failed = rng.geometric(succeed, n) - 1
+            if behaviour.chunks is not None:
+                most = stage.retry.attempts if behaviour.error_class in stage.retry.on else 1
+                tried = np.minimum(failed + 1, most)
+                self.failed += int((failed >= most).sum())
+                drawn = -(-np.add.reduceat(drawn * tried, behaviour.chunks) // behaviour.together)
+                tries += np.add.reduceat(tried, behaviour.chunks).tolist()
+                failed = np.zeros(len(drawn), dtype=np.int64)
+            self._durations += drawn.tolist()
+            failures += failed.tolist()
+        if is_failing and not is_chunked:
             self._failures = failures
+        if is_chunked:
+            self._tries = tries
 
     def _shortest_ms(self) -> float:
         """Return a time that the run takes at least, if nothing fails."""
         work = dict.fromkeys(Lane, 0)
         for number, stage in enumerate(self.setting.stages):
-            work[stage.lane] += sum(self._durations[self._base[number] : self._base[number + 1]])
+            work[stage.lane] += sum(self._durations[self._base[number] : self._base[number + 1]]) // stage.batch
         return max(1.0, *(work[lane] / max(1, slots) for lane, slots in self.setting.slots.items()))
 
     def _next_ms(self) -> int | None:
@@ -289,51 +244,123 @@ class _Run:
             self._carry_out(step.effects)
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
+        ranged: dict[int, list[StartAttempt]] = {}
         for effect in effects:
             match effect:
-                case StartAttempt(run, task, stage, _, number):
-                    self._begin(run, task, stage, number)
+                case StartAttempt(run, task, stage, _, number, lead=lead):
+                    if lead is None:
+                        self._begin(run, task, stage, number)
+                    else:
+                        ranged.setdefault(lead, []).append(effect)
+                case YieldAttempt(_, task):
+                    self._ask_to_yield(task)
                 case FinishRun(run):
                     if run == RUN:
                         tasks = self._scheduler.runs[RUN].tasks
-                        self.failed = tasks.total(TaskState.FAILED, TaskState.BLOCKED)
+                        hopeless = sum(int((stage.states == TaskState.BLOCKED).sum()) for stage in self.setting.stages)
+                        self.failed += tasks.total(TaskState.FAILED, TaskState.BLOCKED) - hopeless
                         self._is_over = True
                     else:
                         self._scheduler.forget(run)
                 case _:
                     pass  # Nobody stops an attempt here, and how breakers stand is not kept.
+        for members in ranged.values():
+            self._begin_ranged(members)
+
+    def _begin_ranged(self, members: Sequence[StartAttempt]) -> None:
+        """Begin an attempt of several tasks. It takes as long as the longest of them: history is of whole attempts."""
+        lead, stage = members[0].task, members[0].stage
+        took_ms = max(self._durations[member.task] for member in members) + self._warm_up_ms(stage)
+        self.attempts[stage] += len(members)
+        self.busy_ms[stage] += took_ms
+        self._free[self.setting.stages[stage].lane] -= 1
+        self._left[lead] = len(members)
+        for member in members:
+            end = _End.SUCCESS
+            if self._failures is not None and self._failures[member.task]:
+                # It costs no try.
+                self._failures[member.task] -= 1
+                end = _End.FAILURE
+            self._leads[member.task] = lead
+            self._n_started += 1
+            heappush(self._ends, (self._now_ms + took_ms, self._n_started, RUN, member.task, stage, end))
+
+    def _warm_up_ms(self, stage: int) -> int:
+        """Return how much longer an attempt takes that starts now, because it is the first of its slot."""
+        lane = self.setting.stages[stage].lane
+        if not self._cold[lane]:
+            return 0
+        self._cold[lane] -= 1
+        return self.setting.behaviours[stage].warm_up_ms
 
     def _begin(self, run: str, task: int, stage: int, number: int) -> None:
+        self._n_started += 1
+        end = _End.SUCCESS
         if run == RUN:
-            took_ms = self._durations[task]
-            succeeds = self._failures is None or number > self._failures[task]
-            self.attempts[stage] += 1
-            self.busy_ms[stage] += took_ms
+            took_ms = self._durations[task] + self._warm_up_ms(stage)
+            if self._failures is not None and number <= self._failures[task]:
+                end = _End.FAILURE
             lane = self.setting.stages[stage].lane
+            self.attempts[stage] += 1 if self._tries is None else self._tries[task]
+            self.busy_ms[stage] += took_ms
+            if self.setting.stages[stage].can_yield:
+                self._yielding[task] = (self._now_ms, self._now_ms + took_ms, self._n_started)
         else:
             look = self._probed.pop(run)
             look.delay_ms = self._now_ms - look.at_ms
             # It gives the slot back at once: what follows is as if it had not been.
-            took_ms, succeeds, lane = 0, True, self._probe.lane
+            took_ms, lane = 0, self._probe.lane
         self._free[lane] -= 1
-        self._n_started += 1
-        heappush(self._ends, (self._now_ms + took_ms, self._n_started, run, task, stage, succeeds))
+        heappush(self._ends, (self._now_ms + took_ms, self._n_started, run, task, stage, end))
+
+    def _ask_to_yield(self, task: int) -> None:
+        """Let an attempt end where the next one can go on, unless it is done by then."""
+        start_ms, end_ms, started = self._yielding[task]
+        batch_ms = max(1, (end_ms - start_ms) // BATCHES)
+        at_ms = start_ms + -(-(self._now_ms - start_ms) // batch_ms) * batch_ms
+        if at_ms >= end_ms:
+            return
+        stage = bisect_right(self._base, task) - 1
+        self._yielded.add(started)
+        self._durations[task] = end_ms - at_ms
+        self.attempts[stage] -= 1
+        self.busy_ms[stage] -= end_ms - at_ms
+        heappush(self._ends, (at_ms, started, RUN, task, stage, _End.YIELD))
 
     def _end_attempts(self) -> None:
         """End the attempts whose time has come, then offer their slots."""
         ends, now_ms, stages = self._ends, self._now_ms, self.setting.stages
         touched: dict[Lane, None] = {}
         while ends and ends[0][0] <= now_ms:
-            _, _, run, task, stage, succeeds = heappop(ends)
+            _, started, run, task, stage, end = heappop(ends)
+            if started in self._yielded and end is not _End.YIELD:
+                self._yielded.discard(started)
+                continue
             lane = stages[stage].lane if run == RUN else self._probe.lane
             touched[lane] = None
-            self._free[lane] += 1
-            if succeeds:
-                self._handle(AttemptSucceeded(run, task, changed=True))
-            else:
-                self._handle(AttemptFailed(run, task, self.setting.behaviours[stage].error_class))
+            self._free[lane] += self._gives_back(task) if run == RUN and self._leads else 1
+            if self._yielding and run == RUN:
+                self._yielding.pop(task, None)
+            match end:
+                case _End.SUCCESS:
+                    self._handle(AttemptSucceeded(run, task, changed=True))
+                case _End.FAILURE:
+                    self._handle(AttemptFailed(run, task, self.setting.behaviours[stage].error_class))
+                case _End.YIELD:
+                    self._handle(AttemptYielded(run, task))
         for lane in touched:
             self._handle(SlotsOffered(lane, self._free[lane], self.setting.slots[lane]))
+
+    def _gives_back(self, task: int) -> int:
+        """Return how many slots are free because a task has ended: none while others of its ranged attempt run."""
+        lead = self._leads.pop(task, None)
+        if lead is None:
+            return 1
+        self._left[lead] -= 1
+        if self._left[lead]:
+            return 0
+        del self._left[lead]
+        return 1
 
     # Looking
 

@@ -152,7 +152,7 @@ class Steering:
     def _retry(self, tx: Transaction, command: Command) -> list[Effect]:
         run = self._run(command)
         if not run.tasks.total(*HALTED):
-            raise ConflictError(f"nothing has failed in run {command.run}")
+            raise ConflictError(f"nothing has failed in run {command.run} so far")
         run.failures.clear()
         body: dict[str, object] = {"first": self._next_id()}
         tx.journal(RETRY, author=command.author, run=command.run, reason=command.reason, body=body, now_ms=self._now_ms)

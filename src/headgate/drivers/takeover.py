@@ -37,7 +37,6 @@ def take_over(store: Store, data_root: Path, now_ms: int, *, author: str, reason
         cancelled = {command.run: command for command in left if command.verb == "cancel"}
         for run in store.runs(states=frozenset({RunState.RUNNING, RunState.QUEUED})):
             tx.set_run_state(run.id, RunState.INTERRUPTED, author=author, reason=reason, now_ms=now_ms)
-            tx.clear_live(run.id)
         for command in cancelled.values():
             # Asked of the one before, which did not get to it.
             tx.set_run_state(

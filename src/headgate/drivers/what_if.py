@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from headgate.core.events import Lane
-from headgate.drivers.history import assumed, behaviours
-from headgate.drivers.simulated import Behaviour, Setting
+from headgate.drivers.history import assumed, histories
+from headgate.drivers.setting import Setting
 from headgate.errors import UsageError
-from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.names import shown
 from headgate.model.policy import TaskOrder
 from headgate.model.run import TaskState
-from headgate.planning.stages import Terms, make_stages, priorities_of
+from headgate.planning.coarse import buildable, coarse_plan
+from headgate.planning.sizes import plan_sizes
+from headgate.planning.stages import UNKNOWN_MS, Terms, make_stages, priorities_of
 from headgate.project.amounts import length_ms, share
 from headgate.project.policies import known_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from headgate.core.events import Stage
+    from headgate.drivers.history import History
     from headgate.model.plan import Plan
+    from headgate.planning.sizes import Sizes
     from headgate.planning.snapshot import Snapshot
+    from headgate.planning.trend import Trend
     from headgate.project.load import Project
-    from headgate.store.store import Store
+    from headgate.store.store import Observation, Store
 
 KEYS = (
     "concurrency",
@@ -43,10 +49,45 @@ KEYS = (
 _MOST = 1_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Outset:
+    """What a run of a plan would meet, and what is known of its work.
+
+    Args:
+        plan: The plan, or of one that is simulated in chunks the last partition of each.
+        snapshot: What it was made from.
+        setting: What the run would meet if it had the system to itself.
+        sizes: What the partitions of each dataset read and write.
+        assumed: Datasets of which nothing is known, so that a duration is assumed.
+        declared: Datasets without a history, of which headgate.toml says a duration.
+    """
+
+    plan: Plan
+    snapshot: Snapshot
+    setting: Setting
+    sizes: Mapping[str, Sizes]
+    assumed: tuple[str, ...]
+    declared: tuple[str, ...]
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether it is simulated in chunks."""
+        return any(behaviour.chunks is not None for behaviour in self.setting.behaviours)
+
+
 def as_it_is(
-    project: Project, store: Store, snapshot: Snapshot, plan: Plan, *, service_class: str, owner: str, start_ms: int
-) -> tuple[Setting, tuple[str, ...]]:
-    """Return what a run of a plan would meet if it had the system to itself.
+    project: Project,
+    store: Store,
+    snapshot: Snapshot,
+    plan: Plan,
+    *,
+    service_class: str,
+    owner: str,
+    start_ms: int,
+    observations: Sequence[Observation] = (),
+    most_tasks: int | None = None,
+) -> Outset:
+    """Return what a run of a plan would meet.
 
     Args:
         project: The user's project.
@@ -56,40 +97,82 @@ def as_it_is(
         service_class: Class of the run.
         owner: Author of the run.
         start_ms: When the run would be submitted.
-
-    Returns:
-        The setting, and the datasets of which nothing is known: what their attempts are like is assumed.
+        observations: Files of sources as they were found, which the store does not know yet.
+        most_tasks: A plan with more tasks is taken in chunks, about so many; None for never.
 
     Raises:
         UsageError: There is no such class.
     """
     policies = project.policies
     policies.service_class(service_class)
+    is_chunked = most_tasks is not None and plan.size > most_tasks
+    if is_chunked:
+        plan = buildable(plan)
     names = [part.name for part in plan.datasets]
     effective = {name: policies.effective(project.datasets[name], service_class, owner) for name in names}
-    known = behaviours(store, names)
-    # The median, as the live driver takes it.
-    typical_ms = {name: float(np.median(one.durations_ms)) for name, one in known.items() if one is not None}
-    states = {part.name: np.full(len(part.indices), TaskState.WAITING, np.uint8) for part in plan.datasets}
-    stages = make_stages(plan, snapshot, states, Terms(effective, policies.order, typical_ms))
+    past = histories(store, names)
+    sizes = plan_sizes(plan, snapshot, _head_bytes(store, snapshot, observations), _outputs(past))
+    behaviours = [
+        past[name].behaviour(sizes[name].read) if name in past else assumed(effective[name].typical_ms or UNKNOWN_MS)
+        for name in names
+    ]
+    typical_ms = {name: float(np.median(one.durations_ms)) for name, one in zip(names, behaviours, strict=True)}
+    terms = Terms(effective, policies.order, typical_ms)
+    stages: Sequence[Stage]
+    if is_chunked:
+        coarse = coarse_plan(plan, snapshot, terms, most_tasks or 1)
+        stages = coarse.stages
+        behaviours = [
+            replace(one, chunks=starts, partitions=len(part.indices), together=snapshot.datasets[part.name].batch)
+            for one, starts, part in zip(behaviours, coarse.starts, plan.datasets, strict=True)
+        ]
+        plan = coarse.plan
+    else:
+        states = {part.name: np.full(len(part.indices), TaskState.WAITING, np.uint8) for part in plan.datasets}
+        stages = make_stages(plan, snapshot, states, terms)
     workers = project.config.workers
     setting = Setting(
         stages=stages,
-        behaviours=[known[name] or assumed() for name in names],
+        behaviours=behaviours,
         slots={Lane.PROCESS: workers.processes, Lane.IO: workers.io_concurrency},
         start_ms=start_ms,
         classes=tuple(policies.classes.values()),
         pools=policies.pools,
         total=policies.total,
-        breakers=[
-            BreakerRecord(row.name, BreakerState(row.state), row.failures, row.cooldown_ms, row.until_ms)
-            for row in store.breakers()
-        ],
+        breakers=store.breakers(),
         service_class=service_class,
         concurrency=next((one.run_concurrency for one in effective.values()), None),
         order=policies.order,
     )
-    return setting, tuple(name for name in names if known[name] is None)
+    unknown = [name for name in names if name not in past]
+    return Outset(
+        plan,
+        snapshot,
+        setting,
+        sizes,
+        assumed=tuple(name for name in unknown if effective[name].typical_ms is None),
+        declared=tuple(name for name in unknown if effective[name].typical_ms is not None),
+    )
+
+
+def _outputs(past: Mapping[str, History]) -> dict[str, Trend]:
+    return {name: history.outputs for name, history in past.items()}
+
+
+def _head_bytes(
+    store: Store, snapshot: Snapshot, observations: Sequence[Observation]
+) -> Callable[[str, NDArray[np.int64]], NDArray[np.int64]]:
+    """Return how the bytes of heads are looked up, also of files that the store does not know yet."""
+    found: dict[str, dict[str, int]] = {}
+    for observation in observations:
+        found.setdefault(observation.dataset, {})[observation.key] = observation.file.bytes
+
+    def head_bytes(name: str, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        keys = list(snapshot.grids[name].keys(index))
+        known = {**store.head_bytes(name, keys), **found.get(name, {})}
+        return np.array([known.get(key, -1) for key in keys], dtype=np.int64)
+
+    return head_bytes
 
 
 def changed(setting: Setting, changes: Sequence[str], plan: Plan, snapshot: Snapshot) -> Setting:
@@ -179,8 +262,9 @@ def _with_behaviour(setting: Setting, number: int, key: str, value: str) -> Sett
         took_ms = length_ms(value) or length_ms(f"{value}s")
         if took_ms is None:
             _refuse(key, value, 'must be a length of time, such as "90s", "10m" or "2h"')
-        behaviour = Behaviour(np.array([took_ms], dtype=np.int64), behaviour.failure_rate, behaviour.error_class)
-        stage = replace(stage, typical_ms=float(took_ms))
+        behaviour = replace(behaviour, durations_ms=np.array([took_ms], dtype=np.int64), warm_up_ms=0, factors=None)
+        chunk = behaviour.partitions / len(stage.states) if behaviour.chunks is not None else 1
+        stage = replace(stage, typical_ms=took_ms * chunk)
     behaviours = [behaviour if n == number else known for n, known in enumerate(setting.behaviours)]
     return replace(_with_stage(setting, number, stage), behaviours=behaviours)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headgate.planning.digest import hash64
 from headgate.planning.snapshot import Heads, Snapshot
 from headgate.project.landing import Missing, observe
 from headgate.store.store import Observation
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from headgate.model.grid import Grid
     from headgate.project.load import Project
     from headgate.store.store import Store
+
+HEADS_AT_A_TIME = 10_000
+"""How many heads are looked at as objects before they become arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +65,27 @@ def look(project: Project, store: Store, now_ms: int) -> World:
 
 def _recorded(store: Store, name: str, grid: Grid) -> Heads:
     heads = Heads.empty(grid.size)
+    attempt = np.zeros(grid.size, dtype=np.int64)
     codes: dict[str, int] = {}
-    for head in store.head_states(name):
-        index = grid.find(head.key)
-        if index is not None:
-            heads.version[index] = head.version
-            heads.digest[index] = head.inputs_digest
-            heads.code[index] = codes.setdefault(head.code, len(codes))
-    return Heads(heads.version, heads.digest, heads.code, tuple(codes))
+    states = store.head_states(name)
+    while some := list(islice(states, HEADS_AT_A_TIME)):
+        keys, versions, code, digests, attempts = zip(*some, strict=True)
+        found = grid.find_all(keys)
+        known = found >= 0
+        at = found[known]
+        heads.version[at] = np.array(versions, dtype=np.int64)[known]
+        heads.digest[at] = np.array(digests, dtype=np.uint64)[known]
+        heads.code[at] = np.array([codes.setdefault(one, len(codes)) for one in code], dtype=np.int32)[known]
+        attempt[at] = np.array(attempts, dtype=np.int64)[known]
+    failed = grid.find_all(one.key for one in store.failed_partitions(name))
+    return Heads(
+        heads.version,
+        heads.digest,
+        heads.code,
+        tuple(codes),
+        attempt=None if np.array_equal(attempt, heads.version) else attempt,
+        failed=failed[failed >= 0],
+    )
 
 
 def _observed(root: Path, store: Store, source: Source, grid: Grid) -> tuple[Heads, list[Observation]]:
@@ -84,6 +102,7 @@ def _observed(root: Path, store: Store, source: Source, grid: Grid) -> tuple[Hea
         if isinstance(found, Missing):
             absent[index] = found.text
             continue
+        recorded.digest[index] = hash64(found.hash)
         recorded_hash, path = known.get(index, ("", ""))
         if recorded_hash != found.hash:
             # Nobody has numbered this version yet: any number that no recorded version has will do.

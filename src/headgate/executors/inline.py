@@ -15,7 +15,7 @@ from headgate.worker.messages import Cancelled
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headgate.worker.messages import Failed, Order, Progressed, Report, Staged
+    from headgate.worker.messages import Failed, Order, Progressed, Report, Split, Staged
 
 CONCURRENCY = 1000
 
@@ -111,7 +111,7 @@ class _Progress:
         return False
 
 
-async def _run_together(orders: list[Order]) -> list[Staged | Failed]:
+async def _run_together(orders: list[Order]) -> list[Staged | Failed | Split]:
     from headgate.worker.attempt import run_attempt_async
 
     return await asyncio.gather(*(run_attempt_async(order) for order in orders))

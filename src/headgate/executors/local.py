@@ -28,6 +28,7 @@ from headgate.worker.messages import (
     Lost,
     Progressed,
     Returned,
+    Split,
     Staged,
     Work,
     Yielded,
@@ -36,7 +37,7 @@ from headgate.worker.messages import (
 )
 
 if TYPE_CHECKING:
-    from headgate.worker.messages import FromWorker, Order, Outcome, Report
+    from headgate.worker.messages import Ending, FromWorker, Order, Outcome, Report
 
 WATCH_S = 0.25
 """How often processes, beats and time limits are looked at, at least."""
@@ -294,7 +295,7 @@ class LocalExecutor:
     def _take(self, worker: WorkerProcess, message: FromWorker, now: float) -> None:
         lane = self._lane(worker)
         match message:
-            case Staged() | Failed():
+            case Staged() | Failed() | Split():
                 if message.attempt in worker.abandoned:
                     worker.abandoned.discard(message.attempt)
                     return
@@ -302,8 +303,10 @@ class LocalExecutor:
                 worker.asked.pop(message.attempt, None)
                 self._outcomes.append(message)
                 worker.is_stalled = False
-                if isinstance(message, Staged):
-                    lane.pace.learn(message.elapsed_ms)
+                for told in message.members if isinstance(message, Split) else [message]:
+                    if isinstance(told, Staged):
+                        lane.pace.learn(told.elapsed_ms)
+                        break
             case Progressed():
                 if message.attempt in worker.held:
                     self._outcomes.append(message)
@@ -334,7 +337,7 @@ class LocalExecutor:
             case _:
                 assert_never(message)
 
-    def _let_go(self, worker: WorkerProcess, message: Staged | Failed | Yielded | Cancelled, now: float) -> None:
+    def _let_go(self, worker: WorkerProcess, message: Ending | Cancelled, now: float) -> None:
         attempt = message.attempt
         if attempt == worker.head():
             worker.head_since = now  # From here on the next one runs.

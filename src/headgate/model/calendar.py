@@ -8,7 +8,7 @@ after the shift begins a partition of its own.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -21,12 +21,16 @@ from headgate.model.partitioning import TimeAxis, Unit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 EARLIEST = datetime(1900, 1, 1)
 LATEST = datetime(2200, 1, 1)
 
-LONGEST_MS = {Unit.HOUR: HOUR_MS, Unit.DAY: 2 * DAY_MS, Unit.WEEK: 8 * DAY_MS, Unit.MONTH: 32 * DAY_MS}
+ELAPSED_MS = {Unit.MINUTE: MINUTE_MS, Unit.HOUR: HOUR_MS}
+"""The units that are lengths of time; the others are made of local days."""
+
+LONGEST_MS = {**ELAPSED_MS, Unit.DAY: 2 * DAY_MS, Unit.WEEK: 8 * DAY_MS, Unit.MONTH: 32 * DAY_MS}
 """No window is longer: a local day has at most 48 hours (Pacific/Kwajalein 1969-09-30 had 47)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,8 +96,9 @@ def check_axis(unit: Unit, start: str | date | datetime, end: str | date | datet
 
 
 def _aligned(unit: Unit, moment: datetime, what: str) -> datetime:
-    if moment.minute or moment.second or moment.microsecond or (unit is not Unit.HOUR and moment.hour):
-        raise UsageError(f"{what} {moment.isoformat()} is not the start of a {unit}")
+    whole = moment - datetime.combine(moment, time())
+    if whole % timedelta(milliseconds=ELAPSED_MS.get(unit, DAY_MS)):
+        raise UsageError(f"{what} {moment.isoformat()} is not the start of {'an' if unit is Unit.HOUR else 'a'} {unit}")
     if unit is Unit.MONTH and moment.day != 1:
         raise UsageError(f"{what} {moment.date()} is not the first of a month")
     return moment
@@ -123,8 +128,8 @@ def boundaries(axis: TimeAxis, until_ms: int) -> NDArray[np.int64]:
     last = datetime.fromisoformat(axis.end) if axis.end else LATEST
     start_ms = instant(first, zone)
     stop_ms = max(min(instant(last, zone), until_ms), start_ms)
-    if axis.unit is Unit.HOUR:
-        return _hours(start_ms, stop_ms, zone)
+    if axis.unit in ELAPSED_MS:
+        return _full_units(start_ms, stop_ms, ELAPSED_MS[axis.unit], zone)
     # Local time is never a day away from UTC: two days more than cover what has ended.
     cover_ms = min(_wall_ms(last), stop_ms + 2 * DAY_MS)
     bounds = np.unique(_instants(_starts(axis.unit, _wall_ms(first), cover_ms), zone))
@@ -139,13 +144,14 @@ def _starts(unit: Unit, first_ms: int, last_ms: int) -> NDArray[np.int64]:
     return _first_ms(np.arange(first, last + 1))
 
 
-def _hours(start_ms: int, stop_ms: int, zone: ZoneInfo) -> NDArray[np.int64]:
+def _full_units(start_ms: int, stop_ms: int, unit_ms: int, zone: ZoneInfo) -> NDArray[np.int64]:
+    """Return the instants at which clocks show full hours or minutes, and those at which they are shifted."""
     since, offset = _offsets(zone, start_ms, stop_ms)
     pieces: list[NDArray[np.int64]] = []
     for begin, end, shift in zip(since, [*since[1:], stop_ms + 1], offset, strict=True):
-        full_hour = -(-(begin + shift) // HOUR_MS) * HOUR_MS - shift
-        pieces.append(np.arange(full_hour, end, HOUR_MS, dtype=np.int64))
-        if full_hour > begin:
+        full = -(-(begin + shift) // unit_ms) * unit_ms - shift
+        pieces.append(np.arange(full, end, unit_ms, dtype=np.int64))
+        if full > begin:
             pieces.insert(-1, np.array([begin], dtype=np.int64))
     return np.concatenate(pieces)
 
@@ -223,12 +229,12 @@ def shifted(ms: NDArray[np.int64], unit: Unit, count: int, zone_name: str) -> ND
 
     Args:
         ms: UTC milliseconds.
-        unit: The unit; hours are elapsed hours, the others local calendar units.
+        unit: The unit; minutes and hours are elapsed time, the others local calendar units.
         count: How many; negative for before.
         zone_name: IANA name of the zone whose calendar counts.
     """
-    if unit is Unit.HOUR or not ms.size:
-        return ms + count * HOUR_MS
+    if unit in ELAPSED_MS or not ms.size:
+        return ms + count * ELAPSED_MS.get(unit, 0)
     wall_ms = wall_times(ms, zone_name)
     if unit is Unit.MONTH:
         moved_ms = _months_later(wall_ms, count)

@@ -57,6 +57,11 @@ class Dataset:
         failure_modes: Ways in which the function is known to fail; the first that matches counts.
         batches_ms: How often at most progress inside an attempt is saved, for a function that yields batches; 0 for
             after every batch, None for a function that yields none.
+        batch: Partitions that one attempt takes, at most.
+        partition_column: Column of the result that says which partition a row belongs to, for attempts that take
+            several; None where nobody said.
+        snapshot_only: Whether its inputs show only the present, so that past windows cannot be built.
+        idempotent: Whether building a partition again does no harm outside of Headgate.
     """
 
     name: str
@@ -73,6 +78,10 @@ class Dataset:
     concurrency: int | None = None
     failure_modes: tuple[FailureMode, ...] = ()
     batches_ms: int | None = None
+    batch: int = 1
+    partition_column: str | None = None
+    snapshot_only: bool = False
+    idempotent: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from headgate.errors import UsageError
-from headgate.model.calendar import DAY_MS, instant, wall_times, zone_of
+from headgate.model.calendar import DAY_MS, ELAPSED_MS, instant, wall_times, zone_of
 from headgate.model.names import shown
 from headgate.model.partitioning import Unit
 
@@ -25,7 +25,13 @@ WHOLE = "all"
 _EPOCH = datetime(1970, 1, 1)
 _MS = timedelta(milliseconds=1)
 
-_SHOWN: dict[Unit, Literal["s", "D", "M"]] = {Unit.HOUR: "s", Unit.DAY: "D", Unit.WEEK: "D", Unit.MONTH: "M"}
+_SHOWN: dict[Unit, Literal["s", "D", "M"]] = {
+    Unit.MINUTE: "s",
+    Unit.HOUR: "s",
+    Unit.DAY: "D",
+    Unit.WEEK: "D",
+    Unit.MONTH: "M",
+}
 """Up to which unit the keys of an axis show the time; hours show seconds only where clocks do not begin at 0."""
 
 _BLOCK = 64
@@ -33,13 +39,16 @@ _BLOCK = 64
 
 _BLOCKS_KEPT = 256
 
+_NEAR = 1024
+"""How many windows after one are looked at for the keys that come next."""
+
 
 class Grid:
     """All partitions of a dataset as integers ``0 .. size - 1``.
 
     Partition i is time window ``i // n_statics`` and static key ``i % n_statics``; a missing axis has
     length 1. Keys are ``2013-01-31`` (day, or first day of a week), ``2013-01`` (month),
-    ``2013-01-31T05:00-05:00`` or ``...Z`` (hour), the static key, ``TIME/STATIC``, or ``all``.
+    ``2013-01-31T05:00-05:00`` or ``...Z`` (hour, minute), the static key, ``TIME/STATIC``, or ``all``.
 
     Args:
         axis: The time axis, if any.
@@ -105,6 +114,27 @@ class Grid:
             return None
         return time_index * self.n_statics + static_index
 
+    def find_all(self, keys: Iterable[str]) -> NDArray[np.int64]:
+        """Return the indices of many keys, -1 for those that are none; quick where keys follow their neighbours."""
+        found: list[int] = []
+        near: dict[str, int] = {}
+        for key in keys:
+            index = near.get(key)
+            if index is None:
+                index = self.find(key)
+                near = near if index is None else self._near(index)
+            found.append(-1 if index is None else index)
+        return np.array(found, dtype=np.int64)
+
+    def _near(self, index: int) -> dict[str, int]:
+        if self.bounds is None:
+            return self._static_index
+        at = index // self.n_statics
+        keys = self._make_time_keys(slice(at, at + max(_NEAR // self.n_statics, 1)))
+        if self.statics is not None:
+            keys = [f"{key}/{static}" for key in keys for static in self.statics]
+        return dict(zip(keys, range(at * self.n_statics, self.size), strict=False))
+
     def index(self, key: str, dataset: str) -> int:
         """Return the index of a key that a user gave.
 
@@ -160,7 +190,7 @@ class Grid:
         wall_ms = self._wall()[part]
         local = wall_ms.astype("datetime64[ms]")
         texts: list[str] = np.datetime_as_string(local, unit=_SHOWN[self.axis.unit]).tolist()
-        if self.axis.unit is not Unit.HOUR:
+        if self.axis.unit not in ELAPSED_MS:
             return texts
         texts = [text.removesuffix(":00") for text in texts]
         if self.axis.zone == "UTC":
@@ -176,8 +206,8 @@ class Grid:
                     return self._find_day(date.fromisoformat(f"{text}-01"), text)
                 case Unit.DAY | Unit.WEEK:
                     return self._find_day(date.fromisoformat(text), text)
-                case Unit.HOUR:
-                    return self._find_hour(datetime.fromisoformat(text))
+                case Unit.HOUR | Unit.MINUTE:
+                    return self._find_instant(datetime.fromisoformat(text))
         except (ValueError, OverflowError):
             return None
 
@@ -187,7 +217,7 @@ class Grid:
         at = int(wall.searchsorted((day - _EPOCH.date()) // timedelta(days=1) * DAY_MS))
         return at if at < self.n_times and text == self._time_key(at) else None
 
-    def _find_hour(self, moment: datetime) -> int | None:
+    def _find_instant(self, moment: datetime) -> int | None:
         """Return the window that begins at a time; without offset, the first one for which clocks show it."""
         assert self.axis is not None
         assert self.bounds is not None

@@ -2,20 +2,22 @@
 
 A mapping has a time rule and a static rule. By default windows that overlap belong together, and static keys
 match by name (a dataset without static keys reads all of them). The result is one range of upstream indices for each
-downstream index, so a million edges are three arrays.
+downstream index, so a million edges are three arrays; between two grids of the same windows they are not even that.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headgate.errors import UsageError
-from headgate.model.calendar import LATEST_MS, LONGEST_MS, boundaries, shifted
+from headgate.model.calendar import ELAPSED_MS, LATEST, LATEST_MS, LONGEST_MS, boundaries, shifted
 from headgate.model.names import shown
-from headgate.model.partitioning import Partitioning, Unit
+from headgate.model.partitioning import Partitioning, TimeAxis, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -141,6 +143,36 @@ class Lists:
         return list(map(int, self.values[self.offsets[position] : self.offsets[position + 1]]))
 
 
+@dataclass(frozen=True, slots=True)
+class Sliding:
+    """For each partition of a whole grid the ones around it in a grid of the same shape; nothing is written out.
+
+    Args:
+        first: The first window that each reads, counted from its own; not above 0.
+        last: The last one, likewise.
+        step: Static keys of a window: the distance between upstream indices.
+        size: Partitions of either grid.
+    """
+
+    first: int
+    last: int
+    step: int
+    size: int
+
+    @property
+    def beyond(self) -> NDArray[np.bool_]:
+        """Return that nothing is read after the end of the grid, as in `Spans`."""
+        return np.zeros(self.size, dtype=bool)
+
+    def of(self, position: int) -> range:
+        """Return the upstream indices of a partition."""
+        start = max(position + self.first * self.step, position % self.step)
+        return range(start, position + self.last * self.step + 1, self.step)
+
+
+Reads = Spans | Lists | Sliding
+
+
 def describe(mapping: Mapping) -> str:
     """Return a mapping in words; equal texts mean equal mappings."""
     match mapping:
@@ -156,6 +188,25 @@ def describe(mapping: Mapping) -> str:
             return f"key {key}"
         case Custom(_, name):
             return f"custom {name}"
+
+
+def sliding(mapping: Mapping, down: Grid, up: Grid) -> Sliding | None:
+    """Return what all partitions of `down` read of `up`, if it is the same for each of them; None if it is not."""
+    if down.statics != up.statics or not _is_same_line(down, up):
+        return None
+    match mapping:
+        case Overlap():
+            return Sliding(0, 0, down.n_statics, down.size)
+        case Trailing(count, None) if down.axis is not None:
+            return Sliding(1 - count, 0, down.n_statics, down.size)
+        case Offset(count) if count <= 0 and down.axis is not None:
+            return Sliding(count, count, down.n_statics, down.size)
+    return None
+
+
+def _is_same_line(down: Grid, up: Grid) -> bool:
+    """Return whether two grids have the same windows."""
+    return down.axis == up.axis and down.n_times == up.n_times
 
 
 def upstream(mapping: Mapping, down: Grid, up: Grid, index: NDArray[np.int64]) -> Spans | Lists:
@@ -185,7 +236,7 @@ def upstream(mapping: Mapping, down: Grid, up: Grid, index: NDArray[np.int64]) -
                 f"{describe(mapping)!r} needs windows on both sides",
                 hint="Choose another mapping, or partition both datasets by time.",
             )
-    lo, hi, beyond = _times(mapping, down, up, index // down.n_statics)
+    lo, hi, beyond = _times(mapping, down, up, index if down.n_statics == 1 else index // down.n_statics)
     n = up.n_statics
     column = _column(mapping, down, up, index % down.n_statics)
     if column is None:
@@ -221,6 +272,14 @@ def _times(mapping: Mapping, down: Grid, up: Grid, t: NDArray[np.int64]) -> _Tim
         return np.zeros_like(t), np.ones_like(t), nowhere
     if down.bounds is None or isinstance(mapping, All) or not len(t):
         return np.zeros_like(t), np.full_like(t, up.n_times), nowhere
+    if _is_same_line(down, up):
+        match mapping:
+            case Overlap():
+                return t, t + 1, nowhere
+            case Trailing(count, None):
+                return np.maximum(t + 1 - count, 0), t + 1, nowhere
+            case Offset(count) if count <= 0:
+                return np.maximum(t + count, 0), np.maximum(t + count + 1, 0), nowhere
     down_bounds = down.bounds
     if isinstance(mapping, Offset):
         t = t + mapping.count
@@ -274,9 +333,22 @@ class _Finder:
     def _is_later(self, key: str) -> bool:
         if self._up.axis is None or not self._up.is_open:
             return False
+        if self._up.axis.unit in ELAPSED_MS:
+            return self._around(self._up.axis, key).find(key) is not None
         if self._later is None:
             self._later = Partitioning(self._up.axis, self._up.statics).grid(LATEST_MS)
         return self._later.find(key) is not None
+
+    def _around(self, axis: TimeAxis, key: str) -> Grid:
+        """Return the part of the grid, past and future, that has a key: all minutes up to 2200 would fill a memory."""
+        with suppress(ValueError, OverflowError):
+            day = datetime.fromisoformat(key.partition("/")[0]).replace(hour=0, minute=0, tzinfo=None)
+            start = max(day - timedelta(days=2), datetime.fromisoformat(axis.start))
+            end = min(day + timedelta(days=3), datetime.fromisoformat(axis.end) if axis.end else LATEST)
+            if start < end:
+                near = TimeAxis(axis.unit, start.isoformat(), end.isoformat(), axis.zone)
+                return Partitioning(near, self._up.statics).grid(LATEST_MS)
+        return self._up
 
 
 def _custom(mapping: Custom, down: Grid, up: Grid, index: NDArray[np.int64]) -> Lists:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class Unit(StrEnum):
     """The length of a time window, in local time of its zone."""
 
+    MINUTE = "minute"
     HOUR = "hour"
     DAY = "day"
     WEEK = "week"
@@ -89,6 +90,13 @@ def _time(unit: Unit, start: str | date | datetime, end: str | date | datetime |
     from headgate.model.calendar import check_axis
 
     return Partitioning(time=check_axis(unit, start, end, zone))
+
+
+def minutely(
+    start: str | date | datetime, end: str | date | datetime | None = None, *, tz: str = "UTC"
+) -> Partitioning:
+    """Declare one partition a minute, from `start` to `end` (exclusive), in time zone `tz`."""
+    return _time(Unit.MINUTE, start, end, tz)
 
 
 def hourly(start: str | date | datetime, end: str | date | datetime | None = None, *, tz: str = "UTC") -> Partitioning:

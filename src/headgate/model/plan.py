@@ -79,6 +79,7 @@ class Plan:
         problems: What blocked partitions lack; at most `MAX_PROBLEMS` for each dataset.
         considered: How many partitions the request covers, rebuilt or not.
         as_of_ms: The instant up to which windows count as ended.
+        notes: What is done otherwise than it was asked for, as sentences.
     """
 
     request: Request
@@ -86,6 +87,7 @@ class Plan:
     problems: tuple[Problem, ...]
     considered: int
     as_of_ms: int
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

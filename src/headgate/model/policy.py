@@ -23,6 +23,18 @@ class TaskOrder(StrEnum):
     CRITICAL = "critical"
 
 
+class OnOverlap(StrEnum):
+    """What becomes of partitions that another run, of no lower class, is building.
+
+    REFUSE: the run is not taken. JOIN: it waits for them and takes them as they are made; what is not made in the end
+    it makes itself. QUEUE: it makes them itself once the other has ended with them.
+    """
+
+    REFUSE = "refuse"
+    JOIN = "join"
+    QUEUE = "queue"
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceClass:
     """A class of runs.
@@ -101,6 +113,7 @@ class Effective:
         concurrency: Attempts of the dataset at a time, over all runs; None for no bound.
         run_concurrency: Attempts of the run at a time; None for no bound.
         pools: Slots that an attempt takes, by pool.
+        typical_ms: How long an attempt is said to take, for as long as there is no history; None if nobody says.
         origins: Name of a value, such as ``retry.attempts``, -> where it is set: a table of headgate.toml,
             ``@dataset`` with its place, or ``default``.
     """
@@ -110,6 +123,7 @@ class Effective:
     concurrency: int | None = None
     run_concurrency: int | None = None
     pools: dict[str, int] = field(default_factory=dict)
+    typical_ms: int | None = None
     origins: dict[str, str] = field(default_factory=dict)
 
 

@@ -6,11 +6,13 @@ from enum import IntEnum, StrEnum
 
 
 class Why(IntEnum):
-    """Why a plan rebuilds a partition; the first that holds, in this order."""
+    """Why a plan rebuilds a partition; the first that holds, in this order. Stored plans keep the numbers."""
 
     NONE = 0
+    FAILED = 6
     MISSING = 1
     CODE = 2
+    LATE = 7
     INPUTS = 3
     UPSTREAM = 4
     FORCED = 5
@@ -23,8 +25,10 @@ class Why(IntEnum):
 
 _WHY_TEXT = {
     Why.NONE: "up to date",
+    Why.FAILED: "failed last time",
     Why.MISSING: "missing",
     Why.CODE: "code changed",
+    Why.LATE: "late data: a file came or changed since",
     Why.INPUTS: "an input has a newer version",
     Why.UPSTREAM: "an upstream partition is in this plan",
     Why.FORCED: "forced (--all)",
@@ -32,9 +36,10 @@ _WHY_TEXT = {
 
 
 class Wait(StrEnum):
-    """Why a task that could run some day does not run now; the first that holds, in this order."""
+    """Why a task does not run now; the first that holds, in this order."""
 
     NO_COORDINATOR = "no coordinator runs this run"
+    BLOCKED = "something upstream failed or is missing"
     UPSTREAM = "waits for upstream partitions"
     BACKING_OFF = "waits before it is tried again"
     RETRY_BUDGET = "too many attempts were retries"
@@ -42,10 +47,10 @@ class Wait(StrEnum):
     DRAINING = "the run drains"
     BREAKER = "a circuit breaker is open"
     POOL = "a pool is full"
-    DATASET = "as many of the dataset run as may"
-    RUN = "as many of the run run as may"
+    DATASET = "the dataset has as many attempts as it may"
+    RUN = "the run has as many attempts as it may"
     WINDOW = "the time window allows no more"
     CEILING = "the service class is at its ceiling"
-    TOTAL = "as many attempts run as may"
+    TOTAL = "there are as many attempts as there may be"
     RESERVED = "the free slots are reserved for a higher class"
     SLOTS = "all slots are taken"

@@ -26,6 +26,11 @@ class RunState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @property
+    def as_verb(self) -> str:
+        """Return what goes behind the name of a run: ``is running``, ``has succeeded``."""
+        return f"has {self}" if self in {RunState.SUCCEEDED, RunState.FAILED} else f"is {self}"
+
 
 class TaskState(IntEnum):
     """Where a task stands; the numbers are what the scheduler's arrays hold."""

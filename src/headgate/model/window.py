@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import count
+from typing import TYPE_CHECKING
 
 from headgate.model.calendar import at_ms, instant, zone_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _DAY = timedelta(days=1)
 _DAY_MINUTES = 1440
@@ -48,6 +52,26 @@ class TimeWindow:
                 if not apart and _begins_on(other, day + shift * _DAY):
                     return True
         return False
+
+
+def always_hold(windows: Sequence[TimeWindow]) -> bool:
+    """Return whether windows of one time zone leave no time out, going by the clock on the wall."""
+    if not windows:
+        return False
+    # The first day can be covered by windows that began on the day before.
+    days = range(-1, _CYCLE_DAYS if any(window.month_days for window in windows) else 14)
+    spans = sorted(
+        (number * _DAY_MINUTES + window.start_minute, number * _DAY_MINUTES + window.start_minute + _minutes(window))
+        for number in days
+        for window in windows
+        if _begins_on(window, _CYCLE_START + number * _DAY)
+    )
+    covered = 0
+    for begin, end in spans:
+        if begin > covered:
+            return False
+        covered = max(covered, end)
+    return covered >= (len(days) - 1) * _DAY_MINUTES
 
 
 def ceiling_at(windows: tuple[TimeWindow, ...], now_ms: int) -> tuple[float, int | None]:

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 _MASK = 2**64 - 1
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_STEPS = tuple((np.uint64(by), np.uint64(factor)) for by, factor in ((30, _FIRST), (27, _SECOND), (31, 1)))
 
 
 @lru_cache(maxsize=4096)
 def seed(parameter: str, dataset: str, source_format: str = "") -> int:
     """Return the number that sets apart the inputs of one function, and the ways in which a source can be read."""
-    text = f"{parameter}\0{dataset}\0{source_format}"
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+    return hash64(f"{parameter}\0{dataset}\0{source_format}")
 
 
 def window_seed(partitioning: Partitioning) -> int:
@@ -48,6 +48,11 @@ def window_seed(partitioning: Partitioning) -> int:
         return 0
     weekday = str(date.fromisoformat(axis.start[:10]).weekday()) if axis.unit is Unit.WEEK else ""
     return seed("", f"{axis.unit} {axis.zone} {weekday}")
+
+
+def hash64(text: str) -> int:
+    """Return a text, such as the hash of a file, as a number of 64 bits without a sign."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def pinned_digest(seed_of_input: int, versions: Iterable[int]) -> int:
@@ -67,7 +72,10 @@ def mixed(seed_of_input: int, versions: NDArray[np.int64]) -> NDArray[np.uint64]
     Shape:
         versions and result: (partitions,).
     """
-    x = versions.astype(np.uint64) ^ np.uint64(seed_of_input)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(_FIRST)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(_SECOND)
-    return np.where(versions == 0, np.uint64(0), x ^ (x >> np.uint64(31)))
+    x = versions.view(np.uint64) ^ np.uint64(seed_of_input)
+    shifted = np.empty_like(x)
+    for by, factor in _STEPS:
+        x ^= np.right_shift(x, by, out=shifted)
+        x *= factor
+    x[versions == 0] = 0
+    return x

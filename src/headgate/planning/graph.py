@@ -128,15 +128,22 @@ def _reads(datasets: Mapping[str, Dataset], name: str) -> list[str]:
     return [read.dataset for read in datasets[name].inputs.values()] if name in datasets else []
 
 
-def order(datasets: Mapping[str, Dataset], sources: Mapping[str, Source]) -> list[str]:
+def order(
+    datasets: Mapping[str, Dataset], sources: Mapping[str, Source], loops: Sequence[list[str]] | None = None
+) -> list[str]:
     """Return all names: sources first, then datasets, upstream before downstream.
 
     Datasets are sorted by the length of the longest way up from them, then by name. Datasets of one loop stand
     next to each other, by name.
+
+    Args:
+        datasets: All datasets by name.
+        sources: All sources by name.
+        loops: The `components` of the datasets, if they are known.
     """
     level: dict[str, int] = dict.fromkeys(sources, 0)
     ordered: list[tuple[int, list[str]]] = []
-    for component in components({name: _reads(datasets, name) for name in datasets}):
+    for component in components({name: _reads(datasets, name) for name in datasets}) if loops is None else loops:
         above = [level.get(read, 0) for name in component for read in _reads(datasets, name)]
         depth = 1 + max(above, default=0)
         level.update(dict.fromkeys(component, depth))

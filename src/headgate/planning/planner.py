@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.errors import UsageError
-from headgate.model.calendar import instant, parse_local, zone_of
-from headgate.model.plan import MAX_PROBLEMS, Plan, PlannedDataset, Problem, Request
+from headgate.model.plan import MAX_PROBLEMS, Plan, PlannedDataset, Problem
 from headgate.model.reason import Why
 from headgate.planning import graph
 from headgate.planning.digest import mixed, window_seed
-from headgate.planning.reach import Masks, downwards, spread, upwards
-from headgate.planning.sets import count, range_sums
+from headgate.planning.reach import Masks, spread
+from headgate.planning.scope import notes_on, wanted_by
+from headgate.planning.sets import range_max, range_sums, readers_of
+from headgate.planning.snapshot import KEPT_PARTITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from zoneinfo import ZoneInfo
 
     from numpy.typing import NDArray
 
-    from headgate.model.dataset import Dataset
+    from headgate.model.dataset import Dataset, Input
+    from headgate.model.plan import Request
     from headgate.planning.snapshot import Snapshot
 
 
@@ -41,14 +39,15 @@ def make_plan(snapshot: Snapshot, request: Request) -> Plan:
     wanted = wanted_by(snapshot, request)
     why = _reasons(snapshot, wanted, forced=request.forced)
     parts = []
-    for name in graph.order(snapshot.datasets, snapshot.sources):
+    for name in graph.order(snapshot.datasets, snapshot.sources, snapshot.loops()):
         if name in why and why[name].any():
-            indices = np.flatnonzero(why[name]).astype(np.int64)
+            indices = np.flatnonzero(why[name])
             dataset = snapshot.datasets[name]
             spec, blocked = dataset.partitioning.spec, np.zeros(len(indices), dtype=bool)
             parts.append(PlannedDataset(name, spec, dataset.code, indices, why[name][indices], blocked))
     considered = sum(int(mask.sum()) for mask in wanted.values())
-    return with_problems(snapshot, Plan(request, tuple(parts), (), considered, snapshot.as_of_ms))
+    notes = notes_on(snapshot, request)
+    return with_problems(snapshot, Plan(request, tuple(parts), (), considered, snapshot.as_of_ms, notes))
 
 
 def with_problems(snapshot: Snapshot, plan: Plan, left: Mapping[str, NDArray[np.bool_]] | None = None) -> Plan:
@@ -68,38 +67,74 @@ def with_problems(snapshot: Snapshot, plan: Plan, left: Mapping[str, NDArray[np.
     roots: Masks = {}
     problems: list[Problem] = []
     for part in plan.datasets:
-        indices = np.flatnonzero(open_[part.name]).astype(np.int64)
+        indices = part.indices if left is None else part.indices[left[part.name]]
         lack, texts = lacking(snapshot, part.name, indices, planned)
-        roots[part.name] = _mask(sizes[part.name], indices[lack])
-        problems += texts
-    blocked = spread(snapshot, roots, open_, lambda entry: not entry.allow_missing)
-    parts = tuple(replace(part, blocked=blocked[part.name][part.indices]) for part in plan.datasets)
+        if texts:
+            roots[part.name] = _mask(sizes[part.name], indices[lack])
+            problems += texts
+    if problems:
+        blocked = spread(snapshot, roots, open_, lambda entry: not entry.allow_missing)
+        parts = tuple(replace(part, blocked=blocked[part.name][part.indices]) for part in plan.datasets)
+    else:
+        parts = tuple(replace(part, blocked=np.zeros(len(part.indices), dtype=bool)) for part in plan.datasets)
     return replace(plan, datasets=parts, problems=tuple(problems))
 
 
 def stale(snapshot: Snapshot, name: str) -> NDArray[np.uint8]:
-    """Return why each partition of a dataset should be rebuilt by itself: missing, code, inputs, or none.
+    """Return why each partition of a dataset should be rebuilt by itself: none, or any but upstream and forced.
 
     Shape:
         (grid.size,), values of `Why`.
     """
     dataset, heads = snapshot.datasets[name], snapshot.heads[name]
-    why = np.zeros(snapshot.grids[name].size, dtype=np.uint8)
-    why[heads.digest != current_digest(snapshot, dataset)] = Why.INPUTS
-    outdated = np.array([code != dataset.code for code in heads.codes] or [True], dtype=bool)
-    why[outdated[heads.code]] = Why.CODE
-    why[heads.version == 0] = Why.MISSING
+    why = np.full(snapshot.grids[name].size, Why.MISSING, dtype=np.uint8)
+    if heads.version.any():
+        moved = heads.digest != current_digest(snapshot, dataset)
+        why = np.where(moved, np.uint8(Why.INPUTS), np.uint8(Why.NONE))
+        if any(entry.dataset in snapshot.sources for entry in dataset.inputs.values()):
+            at = np.flatnonzero(moved)
+            why[at[_is_late(snapshot, dataset, at)]] = Why.LATE
+        if heads.codes != (dataset.code,):
+            outdated = np.array([code != dataset.code for code in heads.codes] or [True], dtype=bool)
+            why[outdated[heads.code]] = Why.CODE
+        why[heads.version == 0] = Why.MISSING
+    if len(heads.failed):
+        why[heads.failed[why[heads.failed] != Why.NONE]] = Why.FAILED
     return why
+
+
+def _is_late(snapshot: Snapshot, dataset: Dataset, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which partitions read a file that changed or appeared after they were built.
+
+    Attempts and versions have numbers from one sequence: what an attempt pinned has a smaller number than itself.
+    """
+    heads = snapshot.heads[dataset.name]
+    built = (heads.version if heads.attempt is None else heads.attempt)[indices]
+    late = np.zeros(len(indices), dtype=bool)
+    for entry in dataset.inputs.values():
+        if entry.dataset in snapshot.sources and len(indices):
+            version = _versions(snapshot, entry)
+            # Nobody has recorded a file with a negative number yet.
+            version = np.where(version < 0, np.iinfo(np.int64).max, version)
+            if version.max(initial=0) > built.min():
+                late |= range_max(version, snapshot.reads(dataset.name, entry, indices)) > built
+    return late
+
+
+def _versions(snapshot: Snapshot, entry: Input) -> NDArray[np.int64]:
+    """Return the versions that would be read through an input."""
+    heads = snapshot.heads[entry.dataset]
+    # A file that is gone makes nothing stale, unless it would be built without it.
+    if entry.allow_missing and heads.absent:
+        return np.where(heads.readable(), heads.version, 0)
+    return heads.version
 
 
 def current_digest(snapshot: Snapshot, dataset: Dataset) -> NDArray[np.uint64]:
     """Return what the inputs digest of each partition would be if it were built from the present heads."""
     total = np.full(snapshot.grids[dataset.name].size, window_seed(dataset.partitioning), dtype=np.uint64)
     for parameter, entry in dataset.inputs.items():
-        heads = snapshot.heads[entry.dataset]
-        # A file that is gone makes nothing stale, unless it would be built without it.
-        version = np.where(heads.readable(), heads.version, 0) if entry.allow_missing else heads.version
-        weight = mixed(snapshot.seed(parameter, entry), version)
+        weight = mixed(snapshot.seed(parameter, entry), _versions(snapshot, entry))
         total += range_sums(weight, snapshot.reads(dataset.name, entry))
     return total
 
@@ -112,7 +147,7 @@ def lacking(
     Args:
         snapshot: Definitions and heads.
         name: The dataset.
-        indices: Its partitions that would be built.
+        indices: Its partitions that would be built, ascending.
         planned: Partitions that would be built, for each dataset of the plan.
     """
     blocked = np.zeros(len(indices), dtype=bool)
@@ -120,13 +155,19 @@ def lacking(
     for entry in snapshot.datasets[name].inputs.values():
         if entry.allow_missing:
             continue
-        reads = snapshot.reads(name, entry, indices)
-        unmade = ~snapshot.heads[entry.dataset].readable()
-        if entry.dataset in planned:
-            unmade &= ~planned[entry.dataset]
-        bad = (count(unmade, reads) > 0) | reads.beyond
+        made = snapshot.heads[entry.dataset].readable()
+        unmade = ~(made | planned[entry.dataset] if entry.dataset in planned else made)
+        # What all partitions read is at hand for small grids, and for others little more work than for many of them.
+        size = snapshot.grids[name].size
+        is_whole = size <= KEPT_PARTITIONS or len(indices) > size // 8
+        reads = snapshot.reads(name, entry) if is_whole else snapshot.reads(name, entry, indices)
+        bad = (readers_of(unmade, reads) | reads.beyond) if unmade.any() else reads.beyond
+        if not bad.any():
+            continue
+        bad = bad[indices] if is_whole else bad
         for position in np.flatnonzero(bad & ~blocked)[: MAX_PROBLEMS - len(problems)].tolist():
-            first = next((u for u in reads.of(position) if unmade[u]), None)
+            read = reads.of(int(indices[position]) if is_whole else position)
+            first = next((u for u in read if unmade[u]), None)
             text = _lack(snapshot, entry.dataset, first)
             problems.append(Problem(name, snapshot.grids[name].key(int(indices[position])), text))
         blocked |= bad
@@ -152,61 +193,6 @@ def _reasons(snapshot: Snapshot, wanted: Masks, *, forced: bool) -> dict[str, ND
         for name, mask in wanted.items():
             why[name][mask & (why[name] == 0)] = Why.FORCED
     return why
-
-
-def wanted_by(snapshot: Snapshot, request: Request) -> Masks:
-    """Return which partitions of which datasets a request covers, whether they need a rebuild or not.
-
-    Raises:
-        UsageError: An unknown dataset, a malformed date, or an end that is not after its start.
-    """
-    wanted: Masks = {}
-    for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
-        base = {selection.name: in_range(snapshot, selection.name, request)}
-        for found in (upwards(snapshot, base, selection.up), downwards(snapshot, base, selection.down)):
-            for name, mask in found.items():
-                if name in snapshot.datasets:
-                    wanted[name] = wanted[name] | mask if name in wanted else mask
-    return wanted
-
-
-def in_range(snapshot: Snapshot, name: str, request: Request) -> NDArray[np.bool_]:
-    """Return which partitions of a dataset overlap the request's range, read in the dataset's own time zone.
-
-    Raises:
-        UsageError: A date is malformed, or the end is not after the start.
-    """
-    grid = snapshot.grids[name]
-    zone = zone_of(grid.axis.zone if grid.axis else "UTC")
-    start, end = _moment(request.start, "--start"), _moment(request.end, "--end")
-    start_ms = None if start is None else _instant(start, zone)
-    end_ms = None if end is None else _instant(end, zone)
-    # Two local times can be one instant: a day that this zone skipped is an empty range and no mistake.
-    if start_ms is not None and end_ms is not None and (end_ms < start_ms or end == start):
-        raise UsageError(
-            f"--end {request.end} is not after --start {request.start}",
-            hint="The end is exclusive: for one day give the day after as --end.",
-        )
-    mask = np.zeros(grid.size, dtype=bool)
-    times = grid.times_in(start_ms, end_ms)
-    mask[times.start * grid.n_statics : times.stop * grid.n_statics] = True
-    return mask
-
-
-def _moment(text: str | None, what: str) -> datetime | None:
-    if text is None:
-        return None
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment
-    return parse_local(text, what)
-
-
-def _instant(moment: datetime, zone: ZoneInfo) -> int:
-    if moment.tzinfo is None:
-        return instant(moment, zone)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def _mask(size: int, indices: NDArray[np.int64]) -> NDArray[np.bool_]:

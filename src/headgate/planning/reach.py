@@ -1,7 +1,8 @@
 """Which partitions are reached from others along the mappings, upstream and downstream.
 
-Sets of partitions are masks over the grids. In a graph of datasets without loops each input is one array operation.
-Datasets that read each other in a loop, or themselves, are followed partition by partition, each one once.
+Sets of partitions are masks over the grids. In a graph of datasets without loops each input is one array operation, and
+so is a dataset that reads one earlier window of itself. Others that read each other in a loop, or themselves, are
+followed partition by partition, each one once.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.planning import graph
+from headgate.model.mapping import Sliding
 from headgate.planning.edges import edge_between
-from headgate.planning.sets import count, covered
+from headgate.planning.sets import carried, covered, readers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,6 +42,18 @@ def downwards(snapshot: Snapshot, start: Masks, steps: int | None) -> Masks:
     return {name: mask for name, mask in found.items() if mask.any() or name in start}
 
 
+def causes(snapshot: Snapshot, start: Masks, within: Masks, through: Masks) -> Masks:
+    """Return some partitions and what is reached from them by going upstream.
+
+    Args:
+        snapshot: Definitions and grids.
+        start: Where to begin, in the set.
+        within: The set, which is not left.
+        through: Partitions of the set beyond which the way goes on; it ends at the others.
+    """
+    return {name: mask for name, mask in _made_from(snapshot, start, within, through).items() if name in within}
+
+
 def spread(snapshot: Snapshot, start: Masks, within: Mapping[str, NDArray[np.bool_]], follow: Follow) -> Masks:
     """Return what is reached from some partitions by going downstream without leaving a set.
 
@@ -51,44 +64,88 @@ def spread(snapshot: Snapshot, start: Masks, within: Mapping[str, NDArray[np.boo
         follow: Whether to go through an input.
     """
     found = dict(start)
+    some = {name for name, mask in start.items() if mask.any()}
     for loop in _components(snapshot, within):
+        inputs = [(name, entry) for name in loop for entry in snapshot.datasets[name].inputs.values() if follow(entry)]
         for name in loop:
-            mask = found.get(name, np.zeros(snapshot.grids[name].size, dtype=bool))
-            for entry in snapshot.datasets[name].inputs.values():
-                if entry.dataset in found and entry.dataset not in loop and follow(entry):
-                    mask = mask | (count(found[entry.dataset], snapshot.reads(name, entry)) > 0)
-            found[name] = mask & within[name]
-        found |= _spread_in_loop(snapshot, {name: found[name] for name in loop}, within, follow)
+            if name not in found:
+                found[name] = np.zeros(snapshot.grids[name].size, dtype=bool)
+            elif (found[name] >= within[name]).all():
+                inputs = [(reader, entry) for reader, entry in inputs if reader != name or entry.dataset in loop]
+        for name, entry in inputs:
+            if entry.dataset in some and entry.dataset not in loop:
+                hit = readers_of(found[entry.dataset], snapshot.reads(name, entry)) & within[name]
+                found[name] = found[name] | hit
+        if any(entry.dataset in loop for _, entry in inputs):
+            found |= _spread_in_loop(snapshot, {name: found[name] for name in loop}, within, follow)
+        some.update(name for name in loop if found[name].any())
     return found
 
 
 def _spread_in_loop(snapshot: Snapshot, start: Masks, within: Mapping[str, NDArray[np.bool_]], follow: Follow) -> Masks:
+    lag = _lag_of_itself(snapshot, start, follow)
+    if lag:
+        ((name, mask),) = start.items()
+        return {name: carried(mask, within[name], lag)}
     edges: Neighbours = {name: [] for name in start}
     for name in start:
         for entry in snapshot.datasets[name].inputs.values():
             if entry.dataset in start and follow(entry):
                 members = np.arange(snapshot.grids[entry.dataset].size, dtype=np.int64)
-                edge = edge_between(0, members, snapshot.reads(name, entry))
+                own = np.arange(snapshot.grids[name].size, dtype=np.int64)
+                edge = edge_between(0, members, snapshot.reads(name, entry, own))
                 edges[entry.dataset].append((name, edge.waiters))
     return _search(start, {name: within[name] for name in start}, edges)
 
 
-def _made_from(snapshot: Snapshot, start: Masks) -> Masks:
+def _made_from(snapshot: Snapshot, start: Masks, within: Masks | None = None, through: Masks | None = None) -> Masks:
     found = dict(start)
-    for loop in reversed(_components(snapshot, snapshot.datasets)):
+    for loop in reversed(_components(snapshot, snapshot.datasets if within is None else within)):
         reached = {name: found[name] for name in loop if name in found}
         if not reached:
             continue
-        edges: Neighbours = {name: [] for name in loop}
-        for name in loop:
-            for entry in snapshot.datasets[name].inputs.values():
-                if entry.dataset in loop:
-                    edges[name].append((entry.dataset, snapshot.reads(name, entry).of))
         empty = {name: np.zeros(snapshot.grids[name].size, dtype=bool) for name in loop}
-        found |= _search(empty | reached, {name: _full(snapshot, name) for name in loop}, edges)
-        for name, mask in _read_by(snapshot, {name: found[name] for name in loop}).items():
-            found[name] = found[name] | mask if name in found else mask
+        inside = {name: _full(snapshot, name) if within is None else within[name] for name in loop}
+        found |= _made_from_in_loop(snapshot, empty | reached, inside, through)
+        passed = {name: found[name] if through is None else found[name] & through[name] for name in loop}
+        for name, mask in _read_by(snapshot, passed).items():
+            hit = mask if within is None or name not in within else mask & within[name]
+            found[name] = found[name] | hit if name in found else hit
     return found
+
+
+def _made_from_in_loop(snapshot: Snapshot, start: Masks, within: Masks, through: Masks | None) -> Masks:
+    lag = _lag_of_itself(snapshot, start, lambda _: True)
+    if lag:
+        ((name, mask),) = start.items()
+        open_ = within[name].copy()
+        if through is not None:
+            open_[:-lag] &= through[name][lag:]
+        return {name: carried(mask[::-1], open_[::-1], lag)[::-1]}
+    edges: Neighbours = {name: [] for name in start}
+    for name in start:
+        for entry in snapshot.datasets[name].inputs.values():
+            if entry.dataset in start:
+                of = snapshot.reads(name, entry).of
+                edges[name].append((entry.dataset, of if through is None else _passing(of, through[name])))
+    return _search(start, within, edges)
+
+
+def _lag_of_itself(snapshot: Snapshot, names: Iterable[str], follow: Follow) -> int:
+    """Return how far before itself each partition of a single dataset reads that dataset; 0 if it is not that simple.
+
+    This is the usual loop: a running total, which reads the window before.
+    """
+    first, *more = names
+    own = [entry for entry in snapshot.datasets[first].inputs.values() if entry.dataset == first and follow(entry)]
+    if more or len(own) != 1:
+        return 0
+    reads = snapshot.reads(first, own[0])
+    return -reads.first * reads.step if isinstance(reads, Sliding) and reads.first == reads.last else 0
+
+
+def _passing(of: Callable[[int], Iterable[int]], through: NDArray[np.bool_]) -> Callable[[int], Iterable[int]]:
+    return lambda index: of(index) if through[index] else ()
 
 
 def _search(
@@ -97,8 +154,10 @@ def _search(
     edges: Neighbours,
 ) -> Masks:
     """Return what is reached from some partitions, one by one."""
+    if not any(edges.values()):
+        return start
     left = {name: within[name] & ~mask for name, mask in start.items()}
-    if not any(edges.values()) or not any(mask.any() for mask in left.values()):
+    if not any(mask.any() for mask in left.values()):
         return start
     found = {name: mask.copy() for name, mask in start.items()}
     unreached = {name: _Unreached(mask) for name, mask in left.items()}
@@ -172,15 +231,15 @@ def _readers_of(snapshot: Snapshot, masks: Masks) -> Masks:
     for name, dataset in snapshot.datasets.items():
         for entry in dataset.inputs.values():
             if entry.dataset in masks:
-                hit = count(masks[entry.dataset], snapshot.reads(name, entry)) > 0
+                hit = readers_of(masks[entry.dataset], snapshot.reads(name, entry))
                 reached[name] = reached[name] | hit if name in reached else hit
     return reached
 
 
 def _components(snapshot: Snapshot, names: Iterable[str]) -> list[list[str]]:
-    return graph.components(
-        {name: [entry.dataset for entry in snapshot.datasets[name].inputs.values()] for name in names}
-    )
+    wanted = set(names)
+    loops = ([name for name in loop if name in wanted] for loop in snapshot.loops())
+    return [loop for loop in loops if loop]
 
 
 def _full(snapshot: Snapshot, name: str) -> NDArray[np.bool_]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from headgate.model.mapping import Custom, Lists, upstream
+from headgate.model.mapping import Custom, Lists, sliding, upstream
 from headgate.planning.digest import seed
+from headgate.planning.graph import components
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
     from headgate.model.dataset import Dataset, Input, Source
     from headgate.model.grid import Grid
-    from headgate.model.mapping import Spans
+    from headgate.model.mapping import Mapping as Rule
+    from headgate.model.mapping import Reads, Spans
+
+KEPT_RULES, KEPT_PARTITIONS = 256, 10_000
+"""How many mappings between whole grids are kept, and how large the grid that reads may be for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +31,15 @@ class Heads:
 
     Args:
         version: Id of the head; 0 for none. A source's file that changed since it was recorded has a negative id.
-        digest: `inputs_digest` of the head's checkpoint (datasets).
+        digest: `inputs_digest` of the head's checkpoint; for sources a hash of the file as it is now.
         code: Which of `codes` made it (datasets).
         codes: Code fingerprints.
         absent: For sources: index -> why its file cannot be read now.
+        attempt: Which attempt the head's checkpoint is of (datasets); None if each is the one that made its version.
+        failed: Indices of the partitions whose last attempt failed, with nothing published since (datasets).
 
     Shape:
-        version (int64), digest (uint64), code (int32): (grid.size,).
+        version (int64), digest (uint64), code (int32), attempt (int64): (grid.size,); failed (int64): (failed,).
     """
 
     version: NDArray[np.int64]
@@ -40,6 +47,8 @@ class Heads:
     code: NDArray[np.int32]
     codes: tuple[str, ...] = ()
     absent: Mapping[int, str] = field(default_factory=dict)
+    attempt: NDArray[np.int64] | None = None
+    failed: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @staticmethod
     def empty(size: int) -> Heads:
@@ -63,26 +72,48 @@ class Snapshot:
     grids: Mapping[str, Grid]
     heads: Mapping[str, Heads]
     as_of_ms: int
-    _custom: dict[tuple[str, Input], Lists] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _loops: list[list[str]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _kept: dict[tuple[Rule, Grid, Grid], Reads] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def loops(self) -> list[list[str]]:
+        """Return all datasets, upstream first; those that read each other in a loop stand together."""
+        if not self._loops:
+            reads = {name: [entry.dataset for entry in one.inputs.values()] for name, one in self.datasets.items()}
+            self._loops.extend(components(reads))
+        return self._loops
 
     def seed(self, parameter: str, entry: Input) -> int:
         """Return the digest's seed for an input."""
         source = self.sources.get(entry.dataset)
         return seed(parameter, entry.dataset, source.format if source else "")
 
-    def reads(self, dataset: str, entry: Input, index: NDArray[np.int64] | None = None) -> Spans | Lists:
+    @overload
+    def reads(self, dataset: str, entry: Input) -> Reads: ...
+
+    @overload
+    def reads(self, dataset: str, entry: Input, index: NDArray[np.int64]) -> Spans | Lists: ...
+
+    def reads(self, dataset: str, entry: Input, index: NDArray[np.int64] | None = None) -> Reads:
         """Return what partitions of a dataset (all of them by default) read through one input."""
-        grid = self.grids[dataset]
-        if not isinstance(entry.mapping, Custom):
-            index = np.arange(grid.size, dtype=np.int64) if index is None else index
-            return upstream(entry.mapping, grid, self.grids[entry.dataset], index)
-        # A user's function is asked once for each key, however often planning looks at the answer.
-        full = self._custom.get((dataset, entry))
-        if full is None:
-            found = upstream(entry.mapping, grid, self.grids[entry.dataset], np.arange(grid.size, dtype=np.int64))
-            assert isinstance(found, Lists)
-            full = self._custom[dataset, entry] = found
-        return full if index is None else _taken(full, index)
+        if index is None:
+            return self._whole(dataset, entry)
+        if isinstance(entry.mapping, Custom):
+            full = self._whole(dataset, entry)
+            assert isinstance(full, Lists)
+            return _taken(full, index)
+        return upstream(entry.mapping, self.grids[dataset], self.grids[entry.dataset], index)
+
+    def _whole(self, dataset: str, entry: Input) -> Reads:
+        down, up = self.grids[dataset], self.grids[entry.dataset]
+        key = (entry.mapping, down, up)
+        found = self._kept.get(key) or sliding(*key)
+        if found is None:
+            found = upstream(*key, np.arange(down.size, dtype=np.int64))
+            few = down.size <= KEPT_PARTITIONS and len(self._kept) < KEPT_RULES
+            # A user's function is asked once for each key, however often planning looks at the answer.
+            if few or isinstance(entry.mapping, Custom):
+                self._kept[key] = found
+        return found
 
 
 def _taken(lists: Lists, index: NDArray[np.int64]) -> Lists:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.core.edges import Edge
+    from headgate.model.grid import Grid
     from headgate.model.plan import Plan, PlannedDataset
     from headgate.planning.snapshot import Snapshot
 
@@ -96,10 +97,23 @@ def make_stages(
                 breaker=effective.breaker,
                 typical_ms=terms.typical_ms.get(part.name, UNKNOWN_MS),
                 can_yield=dataset.batches_ms is not None,
+                batch=dataset.batch,
+                successor=successor(snapshot.grids[part.name], part.indices) if dataset.batch > 1 else None,
             )
         )
     priorities = priorities_of(plan, snapshot, stages, terms.order)
     return [replace(stage, priority=priority) for stage, priority in zip(stages, priorities, strict=True)]
+
+
+def successor(grid: Grid, indices: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return for each of some ascending partitions where among them its neighbour is, -1 if it is not there.
+
+    The neighbour has the next window and the same static key; without a time axis it has the next static key.
+    """
+    step = grid.n_statics if grid.bounds is not None else 1
+    at = np.searchsorted(indices, indices + step)
+    at[at == len(indices)] = 0  # It holds nothing that is larger.
+    return np.where(indices[at] == indices + step, at, -1).astype(np.int32)
 
 
 def priorities_of(plan: Plan, snapshot: Snapshot, stages: Sequence[Stage], order: TaskOrder) -> list[NDArray[np.int64]]:

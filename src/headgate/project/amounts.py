@@ -1,4 +1,4 @@
-"""Lengths of time, shares, days and times of day, as people write them in headgate.toml and in declarations."""
+"""Lengths of time, sizes, shares, days and times of day, as people write them in headgate.toml and in declarations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 _LENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smh])")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhdw])")
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?:([kKMGTP])(i?))?B")
 _CLOCK = re.compile(r"([0-9]{2}):([0-9]{2})")
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _RANGE = re.compile(r"([1-9][0-9]?)(?:-([1-9][0-9]?))?")
@@ -25,6 +27,34 @@ def length_ms(value: object) -> int | None:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value
     return round(seconds * 1000) if 0.001 <= seconds <= 1e9 else None
+
+
+def span_ms(value: object) -> int | None:
+    """Return a length of time in milliseconds, or None if it is none; days and weeks are those of 24 hours.
+
+    Args:
+        value: Text with its unit, such as ``"45m"``, ``"6h"``, ``"90d"`` or ``"2w"``: at least a millisecond.
+    """
+    match = _SPAN.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    ms = round(float(match[1]) * {**_SECONDS, "d": 86_400, "w": 604_800}[match[2]] * 1000)
+    return ms if 1 <= ms <= 10**14 else None
+
+
+def size_bytes(value: object) -> int | None:
+    """Return a number of bytes, or None if it is none.
+
+    Args:
+        value: A whole number, or text such as ``"500MB"`` (decimal) or ``"2TiB"`` (binary): at least a byte.
+    """
+    size: float = 0
+    if isinstance(value, str):
+        if match := _SIZE.fullmatch(value):
+            size = float(match[1]) * (1024 if match[3] else 1000) ** " KMGTP".index((match[2] or " ").upper())
+    elif isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    return round(size) if 1 <= size <= 10**18 else None
 
 
 def share(value: object) -> float | None:

@@ -1,15 +1,14 @@
-"""What headgate.toml may say, checked key by key. The one file that imports pydantic; import it where it is needed."""
+"""What headgate.toml may say, checked key by key. With pydantic, so that it is imported only where it is needed."""
 
 from __future__ import annotations
 
 import os
-import re
 from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, cast, get_args, get_origin
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from headgate.errors import UsageError
@@ -17,17 +16,17 @@ from headgate.model.calendar import zone_of
 from headgate.model.names import shown
 from headgate.model.policy import TaskOrder
 from headgate.model.run import ErrorClass
-from headgate.project.amounts import length_ms, minute_of_day, month_days, share, weekdays
+from headgate.project.amounts import minute_of_day, month_days, share, weekdays
 from headgate.project.places import DATA_DEFAULT, FILE_NAME, STATE_DEFAULT, Document, paths, read_document
+from headgate.project.rate_sections import RatesSection
+from headgate.project.rule_sections import GeneralPoliciesSection, PoliciesSection, SourceSection, TemplateSection
+from headgate.project.section import Length, Section, choice, named, reads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from enum import StrEnum
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _MOVED: dict[tuple[str, ...], str] = {("workers", "max_attempts"): "It is [retry] attempts now."}
 
 Scalar = str | int | float | bool
@@ -47,29 +46,6 @@ def _module(value: object) -> str:
     return value
 
 
-def _read(read: Callable[[object], Any], demand: str) -> PlainValidator:
-    """Return the check of a value that a function reads, or finds to be none."""
-
-    def check(value: object) -> Any:
-        found = read(value)
-        if found is None:
-            raise PydanticCustomError("amount", "must be {demand}", {"demand": demand})
-        return found
-
-    return PlainValidator(check)
-
-
-def _choice(kind: type[StrEnum]) -> PlainValidator:
-    def check(value: object) -> Any:
-        if not isinstance(value, str) or value not in set(kind):
-            close = get_close_matches(value, set(kind), n=1) if isinstance(value, str) else []
-            hint = f"Did you mean {close[0]}?" if close else ""
-            raise PydanticCustomError("choice", "must be one of {known}", {"known": ", ".join(kind), "hint": hint})
-        return kind(value)
-
-    return PlainValidator(check)
-
-
 def _zone(value: object) -> str:
     try:
         return zone_of(value if isinstance(value, str) else "").key
@@ -77,14 +53,6 @@ def _zone(value: object) -> str:
         close = get_close_matches(str(value), available_timezones(), n=1)
         hint = f"Did you mean {close[0]}?" if close else error.hint
         raise PydanticCustomError("zone", "must be a time zone", {"hint": hint}) from None
-
-
-def _named(value: dict[str, Any]) -> dict[str, Any]:
-    for name in value:
-        if not _NAME.fullmatch(name):
-            hint = "Use letters, digits, - and _, and start with a letter."
-            raise PydanticCustomError("name", "has a name that cannot be: {name}", {"name": shown(name), "hint": hint})
-    return value
 
 
 def _pool_table(value: object) -> object:
@@ -101,13 +69,13 @@ def _pool_slots(value: object) -> object:
     return dict.fromkeys(value, 1)
 
 
-_Length = Annotated[int, _read(length_ms, 'a length of time, such as 90, "90s", "10m" or "2h"')]
-_Share = Annotated[float, _read(share, 'a share, from 0 to 1 or from "0%" to "100%"')]
-_Minute = Annotated[int, _read(minute_of_day, 'a time of day from "00:00" to "24:00"')]
-_Weekdays = Annotated[frozenset[int], _read(weekdays, 'days of the week, such as "mon-fri" or "sat, sun"')]
-_MonthDays = Annotated[frozenset[int], _read(month_days, 'days of the month from 1 to 31, such as 1, "1-5" or "last"')]
+_Share = Annotated[float, reads(share, 'a share, from 0 to 1 or from "0%" to "100%"')]
+_Minute = Annotated[int, reads(minute_of_day, 'a time of day from "00:00" to "24:00"')]
+_Weekdays = Annotated[frozenset[int], reads(weekdays, 'days of the week, such as "mon-fri" or "sat, sun"')]
+_MonthDays = Annotated[frozenset[int], reads(month_days, 'days of the month from 1 to 31, such as 1, "1-5" or "last"')]
 _Zone = Annotated[str, PlainValidator(_zone)]
 _Slots = Annotated[int, Field(ge=1, le=1_000_000)]
+_Person = Annotated[str, Field(min_length=1, max_length=200)]
 _Weight = Annotated[float, Field(ge=0.001, le=1_000_000)]
 
 
@@ -115,30 +83,26 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class ProjectSection(_Section):
+class ProjectSection(Section):
     """`[project]`: its name, by default that of its folder, and the modules that declare datasets."""
 
     name: str = Field(default="", max_length=100)
     modules: list[Annotated[str, PlainValidator(_module)]] = Field(default=["pipeline"], min_length=1)
 
 
-class StateSection(_Section):
+class StateSection(Section):
     """`[state]`: where the state store lies, relative to the project."""
 
     path: str = STATE_DEFAULT
 
 
-class DataSection(_Section):
+class DataSection(Section):
     """`[data]`: where data files lie, relative to the project."""
 
     path: str = DATA_DEFAULT
 
 
-class WorkersSection(_Section):
+class WorkersSection(Section):
     """`[workers]`: the local processes that run functions.
 
     `processes` defaults to the number of cores; `io_concurrency` is how many `async` functions run at a time.
@@ -149,26 +113,26 @@ class WorkersSection(_Section):
     heartbeat_timeout_s: float = Field(default=30, ge=1, le=86_400)
 
 
-class RetrySection(_Section):
+class RetrySection(Section):
     """`[retry]`, also of a class, an owner or a dataset: what it sets of `RetryPolicy`."""
 
     attempts: int | None = Field(default=None, ge=1, le=1000)
-    backoff: _Length | None = None
-    backoff_max: _Length | None = None
-    on: list[Annotated[ErrorClass, _choice(ErrorClass)]] | None = None
+    backoff: Length | None = None
+    backoff_max: Length | None = None
+    on: list[Annotated[ErrorClass, choice(ErrorClass)]] | None = None
     budget: _Share | None = None
     budget_min: int | None = Field(default=None, ge=0, le=1_000_000_000)
 
 
-class BreakerSection(_Section):
+class BreakerSection(Section):
     """`[breaker]`, also of a pool or a dataset: what it sets of `BreakerPolicy`."""
 
     failures: int | None = Field(default=None, ge=1, le=1_000_000)
-    cooldown: _Length | None = None
-    cooldown_max: _Length | None = None
+    cooldown: Length | None = None
+    cooldown_max: Length | None = None
 
 
-class SharedConcurrencySection(_Section):
+class SharedConcurrencySection(Section):
     """`[classes.NAME.concurrency]` and `[owners.NAME.concurrency]`: attempts at a time."""
 
     per_run: _Slots | None = None
@@ -179,17 +143,17 @@ class ConcurrencySection(SharedConcurrencySection):
     """`[concurrency]`: attempts at a time, in all and by default; and in which order a run starts its tasks."""
 
     total: _Slots | None = None
-    order: Annotated[TaskOrder, _choice(TaskOrder)] = TaskOrder.OLDEST
+    order: Annotated[TaskOrder, choice(TaskOrder)] = TaskOrder.OLDEST
 
 
-class PoolSection(_Section):
+class PoolSection(Section):
     """`[pools]`: a number of slots, or a table with them and a breaker."""
 
     slots: _Slots
     breaker: BreakerSection = Field(default_factory=BreakerSection)
 
 
-class WindowSection(_Section):
+class WindowSection(Section):
     """One entry of `windows`: what it sets of `TimeWindow`."""
 
     days: _Weekdays = frozenset()
@@ -199,7 +163,7 @@ class WindowSection(_Section):
     ceiling: _Share
 
 
-class ClassSection(_Section):
+class ClassSection(Section):
     """`[classes.NAME]`: what it sets of `ServiceClass`, and policies for runs of the class."""
 
     priority: int | None = Field(default=None, ge=-1_000_000, le=1_000_000)
@@ -208,14 +172,14 @@ class ClassSection(_Section):
     floor: _Share | None = None
     reserved: int | None = Field(default=None, ge=0, le=1_000_000)
     weight: _Weight | None = None
-    patience: _Length | None = None
+    patience: Length | None = None
     timezone: _Zone = "UTC"
     windows: list[WindowSection] = Field(default_factory=list)
     retry: RetrySection = Field(default_factory=RetrySection)
     concurrency: SharedConcurrencySection = Field(default_factory=SharedConcurrencySection)
 
 
-class OwnerSection(_Section):
+class OwnerSection(Section):
     """`[owners.NAME]`: the weight of an author among others, and policies for that author's runs."""
 
     weight: _Weight | None = None
@@ -223,16 +187,24 @@ class OwnerSection(_Section):
     concurrency: SharedConcurrencySection = Field(default_factory=SharedConcurrencySection)
 
 
-class DatasetSection(_Section):
+class DatasetSection(Section):
     """`[datasets.NAME]`: policies for the attempts of a dataset; they go before those of its declaration."""
 
     concurrency: _Slots | None = None
     pools: Annotated[dict[str, _Slots], BeforeValidator(_pool_slots)] | None = None
+    typical: Length | None = None
     retry: RetrySection = Field(default_factory=RetrySection)
     breaker: BreakerSection = Field(default_factory=BreakerSection)
+    policies: PoliciesSection = Field(default_factory=PoliciesSection)
 
 
-class Config(_Section):
+class PlansSection(Section):
+    """`[plans]`: for how long a plan that was shown can be run."""
+
+    expire: Length = 24 * 60 * 60 * 1000
+
+
+class Config(Section):
     """The whole of headgate.toml."""
 
     project: ProjectSection = Field(default_factory=ProjectSection)
@@ -242,12 +214,20 @@ class Config(_Section):
     concurrency: ConcurrencySection = Field(default_factory=ConcurrencySection)
     retry: RetrySection = Field(default_factory=RetrySection)
     breaker: BreakerSection = Field(default_factory=BreakerSection)
-    pools: Annotated[dict[str, Annotated[PoolSection, BeforeValidator(_pool_table)]], AfterValidator(_named)] = Field(
+    pools: Annotated[dict[str, Annotated[PoolSection, BeforeValidator(_pool_table)]], AfterValidator(named)] = Field(
         default_factory=dict
     )
-    classes: Annotated[dict[str, ClassSection], AfterValidator(_named)] = Field(default_factory=dict)
+    plans: PlansSection = Field(default_factory=PlansSection)
+    rates: RatesSection = Field(default_factory=RatesSection)
+    classes: Annotated[dict[str, ClassSection], AfterValidator(named)] = Field(default_factory=dict)
     owners: dict[str, OwnerSection] = Field(default_factory=dict)
     datasets: dict[str, DatasetSection] = Field(default_factory=dict)
+    sources: dict[str, SourceSection] = Field(default_factory=dict)
+    approvers: Annotated[dict[str, Annotated[list[_Person], Field(min_length=1)]], AfterValidator(named)] = Field(
+        default_factory=dict
+    )
+    policies: GeneralPoliciesSection = Field(default_factory=GeneralPoliciesSection)
+    templates: Annotated[dict[str, TemplateSection], AfterValidator(named)] = Field(default_factory=dict)
     parameters: dict[str, Annotated[Scalar, PlainValidator(_scalar)]] = Field(default_factory=dict)
 
 
@@ -262,7 +242,10 @@ def read_config(root: Path) -> Config:
         config = Config.model_validate(document.values)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise _refused(document, min(details, key=lambda detail: document.line(_key(detail)))) from None
+        # A key that is spelled wrong is missing, too, and says more.
+        order = {"extra_forbidden": 0, "missing": 2}
+        first = min(details, key=lambda detail: (document.line(_key(detail)), order.get(detail["type"], 1)))
+        raise _refused(document, first) from None
     paths(root, document)
     if not config.project.name:
         named = config.project.model_copy(update={"name": root.resolve().name})
@@ -327,9 +310,11 @@ def _demand(detail: ErrorDetails) -> str:
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be a table"
         case "greater_than_equal":
-            return f"must be at least {limits['ge']}"
+            return f"must be at least {limits['ge']:.12g}"
         case "less_than_equal":
             return f"must be at most {limits['le']}"
+        case "string_too_short":
+            return "must not be empty"
         case "string_too_long":
             return f"must have at most {limits['max_length']} characters"
         case "too_short":

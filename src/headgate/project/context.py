@@ -29,6 +29,8 @@ class Context:
         number: First, second, ... try of this task.
         run: Run id.
         parameters: The `[parameters]` of headgate.toml.
+        keys: Keys of all partitions of the attempt, in order: more than `key` with `batch=`; then `key` is the
+            first of them, and the window spans them all.
     """
 
     dataset: str
@@ -38,11 +40,16 @@ class Context:
     number: int = 1
     run: str = ""
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
     watermark_ms: int | None = field(default=None, init=False)
     offsets: dict[str, int | str] = field(default_factory=dict, init=False)
     has_looked: bool = field(default=False, init=False, repr=False)
     """Whether the function has asked for `resume_from`."""
     _resume_from: int | str | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Name the one key, where nobody names several."""
+        self.keys = self.keys or (self.key,)
 
     @property
     def resume_from(self) -> int | str | None:

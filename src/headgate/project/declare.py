@@ -17,7 +17,7 @@ from headgate.model.names import check_dataset_name, shown
 from headgate.model.partitioning import UNPARTITIONED, Partitioning
 from headgate.model.policy import FailureMode
 from headgate.model.run import ErrorClass
-from headgate.project.amounts import length_ms
+from headgate.project import options
 from headgate.project.functions import CONTEXT_PARAMETER, code_of, unwrapped
 from headgate.project.mappings import MAPPING_HINT, MAPPINGS, shown_value
 from headgate.project.pattern import format_of_suffix, is_url, parse_pattern
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _DECLARABLE = (ErrorClass.TRANSIENT, ErrorClass.PERMANENT, ErrorClass.DATA, ErrorClass.RESOURCE)
-_CO_VARARGS, _CO_VARKEYWORDS, _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x04, 0x08, 0x20, 0x80, 0x200
+_CO_VARARGS, _CO_VARKEYWORDS = 0x04, 0x08
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,10 @@ class Declaration:
         concurrency: Attempts at a time; None for no bound.
         failure_modes: Ways in which it is known to fail.
         batches_ms: How often its progress is saved at most, if it yields batches.
+        batch: How many partitions one attempt takes at most.
+        partition_column: Column of the result that says which partition a row belongs to.
+        snapshot_only: Whether only the newest partition can be built.
+        idempotent: Whether building a partition again does no harm.
         file: Where it was declared.
         line: In which line.
     """
@@ -60,13 +64,17 @@ class Declaration:
     concurrency: int | None
     failure_modes: tuple[FailureMode, ...]
     batches_ms: int | None
+    batch: int
+    partition_column: str | None
+    snapshot_only: bool
+    idempotent: bool
     file: str
     line: int
 
     @property
     def is_async(self) -> bool:
         """Return whether calling the function gives a coroutine or an asynchronous generator."""
-        return bool(code_of(self.function).co_flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR))
+        return options.is_async(code_of(self.function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,10 @@ def dataset(
     concurrency: int | None = None,
     failures: list[FailureMode] | None = None,
     batches: float | str | None = None,
+    batch: int = 1,
+    partition_column: str | None = None,
+    snapshot_only: bool = False,
+    idempotent: bool = True,
 ) -> Callable[[_Function], _Function]: ...
 
 
@@ -120,6 +132,10 @@ def dataset(
     concurrency: int | None = None,
     failures: list[FailureMode] | None = None,
     batches: float | str | None = None,
+    batch: int = 1,
+    partition_column: str | None = None,
+    snapshot_only: bool = False,
+    idempotent: bool = True,
 ) -> Any:
     """Declare the dataset that a function makes, partition by partition; the function itself stays as it is.
 
@@ -139,6 +155,11 @@ def dataset(
         batches: Says that the function is a generator of `headgate.Batch(data, offset=...)`, and how often, at most,
             its progress is saved so that the next attempt can go on from there: a length of time, or 0 for after
             every batch.
+        batch: How many neighbouring partitions one attempt takes at most: the function then gets the window from the
+            start of the first to the end of the last, and its result is split. It makes nothing stale.
+        partition_column: The column of the result by which it is split: it says which partition a row belongs to.
+        snapshot_only: Says that what it reads shows only the present, so that past windows cannot be built.
+        idempotent: False says that it has effects elsewhere that must not happen twice for a partition.
 
     Raises:
         UsageError: Something of this cannot be.
@@ -156,6 +177,10 @@ def dataset(
             concurrency=concurrency,
             failures=failures,
             batches=batches,
+            batch=batch,
+            partition_column=partition_column,
+            snapshot_only=snapshot_only,
+            idempotent=idempotent,
         )
         target.__headgate__ = declaration  # type: ignore[attr-defined]
         _declared.append(declaration)
@@ -260,6 +285,10 @@ def _declaration(
     concurrency: object,
     failures: object,
     batches: object,
+    batch: object,
+    partition_column: object,
+    snapshot_only: object,
+    idempotent: object,
 ) -> Declaration:
     if not isinstance(function, FunctionType):
         raise UsageError(f"@headgate.dataset decorates functions, got {shown_value(function)}")
@@ -275,17 +304,22 @@ def _declaration(
     if version is not None and (not isinstance(version, str) or not version):
         raise UsageError(f"{where}: version must be text, got {version!r}", hint='Write version="2".')
     code = code_of(unwrapped(function))
+    partitioning = cast("Partitioning", partitions)
     return Declaration(
         checked_name,
         function,
-        cast("Partitioning", partitions),
+        partitioning,
         _inputs(where, _parameters(where, code), inputs),
         version,
-        _timeout_ms(where, timeout),
-        _pools(where, pools),
-        _concurrency(where, concurrency),
-        _failure_modes(where, failures),
-        _batches_ms(where, code, batches),
+        options.timeout_ms(where, timeout),
+        options.pools(where, pools),
+        options.concurrency(where, concurrency),
+        options.failure_modes(where, failures),
+        options.batches_ms(where, code, batches),
+        (most := options.batch(where, partitioning, batches, batch)),
+        options.partition_column(where, cast("FunctionType", unwrapped(function)), most, partition_column),
+        options.flag(where, "snapshot_only", snapshot_only),
+        options.flag(where, "idempotent", idempotent),
         code.co_filename,
         code.co_firstlineno,
     )
@@ -339,76 +373,6 @@ def _input(where: str, parameter: str, given: object) -> Input:
         ) from None
 
 
-def _timeout_ms(where: str, timeout: object) -> int | None:
-    if timeout is None:
-        return None
-    timeout_ms = length_ms(timeout)
-    if timeout_ms is None:
-        raise UsageError(
-            f"{where}: timeout {timeout!r} is no length of time", hint='Give seconds, or text: "90s", "10m", "2h".'
-        )
-    return timeout_ms
-
-
-def _pools(where: str, pools: object) -> dict[str, int]:
-    if pools is None:
-        return {}
-    given = dict.fromkeys(pools, 1) if isinstance(pools, list) and all(isinstance(p, str) for p in pools) else pools
-    if not isinstance(given, dict) or not all(isinstance(pool, str) and _is_count(given[pool]) for pool in given):
-        raise UsageError(
-            f"{where}: pools is {shown(repr(pools))}",
-            hint='Write pools=["warehouse"], or pools={"warehouse": 2} for more than one slot.',
-        )
-    return dict(given)
-
-
-def _concurrency(where: str, concurrency: object) -> int | None:
-    if concurrency is not None and not _is_count(concurrency):
-        raise UsageError(f"{where}: concurrency must be a whole number of at least 1, got {shown(repr(concurrency))}")
-    return cast("int | None", concurrency)
-
-
-def _failure_modes(where: str, failures: object) -> tuple[FailureMode, ...]:
-    if failures is None:
-        return ()
-    if not isinstance(failures, list) or not all(isinstance(mode, FailureMode) for mode in failures):
-        raise UsageError(
-            f"{where}: failures must be a list of failure modes, got {shown(repr(failures))}",
-            hint='Write failures=[headgate.failure(ValueError, "data", "Look at the file.")].',
-        )
-    return tuple(failures)
-
-
-def _batches_ms(where: str, code: CodeType, batches: object) -> int | None:
-    if batches is None:
-        return None
-    batches_ms = 0 if batches in (0, "0s") and not isinstance(batches, bool) else length_ms(batches)
-    if batches_ms is None:
-        raise UsageError(
-            f"{where}: batches {batches!r} is no length of time",
-            hint='Give seconds, or text: "30s", "5m"; 0 saves progress after every batch.',
-        )
-    if code.co_flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR):
-        raise UsageError(
-            f"{where}: batches= is not for async functions", hint="Make it a plain generator: def and yield."
-        )
-    if not code.co_flags & _CO_GENERATOR:
-        raise UsageError(
-            f"{where}: batches= is for functions that yield batches, and this one has no yield",
-            hint="Write yield headgate.Batch(data, offset=...), or leave batches= out.",
-        )
-    if CONTEXT_PARAMETER not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
-        raise UsageError(
-            f"{where}: batches= needs the parameter {CONTEXT_PARAMETER}",
-            hint=f"{CONTEXT_PARAMETER}.resume_from is the offset behind which the function goes on; None at first.",
-        )
-    return batches_ms
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1_000_000
-
-
 def _format(name: str, path: str, given: object) -> Format:
     known = ", ".join(Format)
     text = format_of_suffix(path) if given is None else given
@@ -427,5 +391,5 @@ def _check_partitions(where: str, partitions: object) -> None:
     if not isinstance(partitions, Partitioning):
         raise UsageError(
             f"{where}: partitions is {shown_value(partitions)}",
-            hint='Use headgate.daily("2024-01-01"), .hourly, .weekly, .monthly, .static or .product.',
+            hint='Use headgate.daily("2024-01-01"), .hourly, .minutely, .weekly, .monthly, .static or .product.',
         )

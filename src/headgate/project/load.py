@@ -15,6 +15,7 @@ from headgate.project.config import Config, read_config
 from headgate.project.declare import Declaration, DeclaredSource, take_declarations
 from headgate.project.fingerprint import CodeReader
 from headgate.project.functions import kind_of
+from headgate.project.guard_rails import resolve_guard_rails
 from headgate.project.modules import import_modules, is_project_file, place
 from headgate.project.places import paths, read_document
 from headgate.project.policies import Policies, resolve_policies
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headgate.model.dataset import Source
+    from headgate.model.guard_rail import GuardRails
     from headgate.project.places import Paths
 
 
@@ -38,6 +40,7 @@ class Project:
         datasets: By name, in the order of declaration.
         sources: Likewise.
         policies: What may run when, how much at a time, and what follows a failure.
+        guard_rails: What every plan is held to.
     """
 
     root: Path
@@ -46,6 +49,7 @@ class Project:
     datasets: dict[str, Dataset]
     sources: dict[str, Source]
     policies: Policies
+    guard_rails: GuardRails
 
 
 def load(root: Path) -> Project:
@@ -82,8 +86,10 @@ def load(root: Path) -> Project:
         )
     check_graph(datasets, sources, time.time_ns() // 1_000_000)
     policies = resolve_policies(config)
-    check_policies(policies, datasets, read_document(root))
-    return Project(root, paths(root), config, datasets, sources, policies)
+    document = read_document(root)
+    check_policies(policies, datasets, document)
+    guard_rails = resolve_guard_rails(config, datasets, sources, document)
+    return Project(root, paths(root), config, datasets, sources, policies, guard_rails)
 
 
 def _check_names(root: Path, declared: list[Declaration | DeclaredSource]) -> None:
@@ -129,4 +135,8 @@ def _dataset(root: Path, declared: Declaration, reader: CodeReader) -> Dataset:
         concurrency=declared.concurrency,
         failure_modes=declared.failure_modes,
         batches_ms=declared.batches_ms,
+        batch=declared.batch,
+        partition_column=declared.partition_column,
+        snapshot_only=declared.snapshot_only,
+        idempotent=declared.idempotent,
     )

@@ -34,7 +34,8 @@ def trailing(count: int, unit: str | None = None) -> Trailing:
 
     Args:
         count: How many, at least 1.
-        unit: ``"hours"``, ``"days"``, ``"weeks"`` or ``"months"``: all that overlap that much time instead.
+        unit: ``"minutes"``, ``"hours"``, ``"days"``, ``"weeks"`` or ``"months"``: all that overlap that much time
+            instead.
 
     Raises:
         UsageError: The count is no positive whole number, or the unit unknown.
@@ -44,7 +45,9 @@ def trailing(count: int, unit: str | None = None) -> Trailing:
     if unit is None:
         return Trailing(count)
     if not isinstance(unit, str) or unit not in _UNITS:
-        raise UsageError(f"trailing() does not know the unit {unit!r}", hint="Use hours, days, weeks or months.")
+        raise UsageError(
+            f"trailing() does not know the unit {unit!r}", hint="Use minutes, hours, days, weeks or months."
+        )
     return Trailing(count, _UNITS[unit])
 
 

@@ -147,10 +147,11 @@ def _tells_apart(axis: TimeAxis, directives: set[str]) -> bool:
             return day or iso_week or plain_week
         case Unit.DAY:
             return day
-        case Unit.HOUR:
+        case Unit.HOUR | Unit.MINUTE:
             hour = "H" in directives or directives >= {"I", "p"}
+            minute = axis.unit is Unit.HOUR or "M" in directives
             # Where clocks go back an hour has two windows, and only the offset tells them apart.
-            return day and hour and (axis.zone == "UTC" or "z" in directives)
+            return day and hour and minute and (axis.zone == "UTC" or "z" in directives)
 
 
 def _example(axis: TimeAxis) -> str:
@@ -159,5 +160,6 @@ def _example(axis: TimeAxis) -> str:
             return "{start:%Y-%m}"
         case Unit.WEEK | Unit.DAY:
             return "{start:%Y-%m-%d}"
-        case Unit.HOUR:
-            return "{start:%Y-%m-%dT%H}" if axis.zone == "UTC" else "{start:%Y-%m-%dT%H%z}"
+        case Unit.HOUR | Unit.MINUTE:
+            minute = "" if axis.unit is Unit.HOUR else "%M"
+            return f"{{start:%Y-%m-%dT%H{minute}{'' if axis.zone == 'UTC' else '%z'}}}"

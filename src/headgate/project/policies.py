@@ -101,7 +101,7 @@ class Policies:
         breakers: list[_Layer] = []
         if own is not None:
             place = dotted("datasets", dataset.name)
-            takes.insert(0, (f"[{place}]", _takes(own.concurrency, own.pools)))
+            takes.insert(0, (f"[{place}]", _takes(own.concurrency, own.pools) | _given(typical=own.typical)))
             retries.insert(0, (f"[{place}.retry]", retry_values(own.retry)))
             breakers.append((f"[{place}.breaker]", breaker_values(own.breaker)))
         retries.append(("[retry]", retry_values(config.retry)))
@@ -115,6 +115,7 @@ class Policies:
             concurrency=_first("per_dataset", [*takes, *bounds], origins, "concurrency"),
             run_concurrency=_first("per_run", bounds, origins, "run_concurrency"),
             pools=dict(_first("pools", takes, origins, "pools") or {}),
+            typical_ms=_first("typical", takes, origins, "typical"),
             origins=origins,
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from headgate.errors import UsageError
-from headgate.model.policy import BreakerPolicy, RetryPolicy
+from headgate.model.policy import BACKFILL, FRESH, MAINTENANCE, BreakerPolicy, RetryPolicy
+from headgate.model.window import always_hold
 from headgate.project.amounts import length_text
 from headgate.project.policies import breaker_values, known_name, overlaid, retry_values
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from headgate.project.policies import Policies
 
 _Key = tuple[str, ...]
+_BUILT_IN = (FRESH.name, BACKFILL.name, MAINTENANCE.name)
 
 
 def check_policies(policies: Policies, datasets: dict[str, Dataset], document: Document) -> None:
@@ -37,6 +40,8 @@ def check_policies(policies: Policies, datasets: dict[str, Dataset], document: D
     config = policies.config
     for name in config.datasets:
         _check_known(document, ("datasets", name), "dataset", name, datasets)
+    for name in config.rates.pools:
+        _check_known(document, ("rates", "pools", name), "pool", name, policies.pools)
     for name, service_class in policies.classes.items():
         _check_class(policies, service_class, document)
         if name in config.classes:
@@ -62,11 +67,13 @@ def _check_class(policies: Policies, known: ServiceClass, document: Document) ->
     if section is None:
         return
     key = ("classes", known.name)
-    if section.priority is None and known.name not in {"fresh", "backfill", "maintenance"}:
+    if section.priority is None and known.name not in _BUILT_IN:
+        close = get_close_matches(known.name, _BUILT_IN, n=1)
         raise document.refuse(
             (*key, "priority"),
             f"is missing: {known.name} is a class of your own",
-            hint="Larger is served first: fresh has 100, backfill 50, maintenance 10.",
+            hint=f"{f'Did you mean {close[0]}? ' if close else ''}"
+            "Larger is served first: fresh has 100, backfill 50, maintenance 10.",
         )
     if known.floor > known.ceiling:
         at = (*key, "floor" if section.floor is not None else "ceiling")
@@ -90,10 +97,9 @@ def _check_floors(policies: Policies, document: Document) -> None:
 
 def _check_windows(key: _Key, sections: list[WindowSection], known: ServiceClass, document: Document) -> None:
     for number, section in enumerate(sections, start=1):
-        if not section.days and not section.month_days and section.start == section.end % 1440:
-            what = "is empty" if section.end != 1440 else "holds always"
-            hint = "Give from and to, days or month_days." if section.end != 1440 else "Set the ceiling of the class."
-            raise document.refuse(key, f"entry {number} {what}", hint=hint)
+        problem, hint = _window_problem(section, known)
+        if problem:
+            raise document.refuse(key, f"entry {number} {problem}", hint=hint)
     for (one, first), (two, second) in combinations(enumerate(known.windows, start=1), 2):
         same_kind = bool(first.month_days) == bool(second.month_days)
         if same_kind and first.ceiling != second.ceiling and first.meets(second):
@@ -102,6 +108,28 @@ def _check_windows(key: _Key, sections: list[WindowSection], known: ServiceClass
                 f"entries {one} and {two} overlap with ceilings of {first.ceiling:.6g} and {second.ceiling:.6g}",
                 hint="Cut one of them. Only windows with month_days may overlap windows without: the smaller counts.",
             )
+    if always_hold([window for window in known.windows if window.ceiling == 0]):
+        raise document.refuse(
+            key,
+            f"cannot be: they close {known.name} for ever",
+            hint="Leave it a time in which it may start something; a class that never shall has ceiling = 0.",
+        )
+
+
+def _window_problem(section: WindowSection, known: ServiceClass) -> tuple[str, str]:
+    """Return what is wrong with a window, and what to do; empty texts if nothing is."""
+    if section.start == 1440:
+        return "cannot begin at 24:00", "That is 00:00 of the next day."
+    lasts_a_day = section.start == section.end % 1440
+    if lasts_a_day and not section.month_days and len(section.days) in {0, 7}:
+        return "holds always", "Set the ceiling of the class, or give the window days or another end."
+    if section.ceiling > known.ceiling:
+        what = f"its ceiling, {section.ceiling:.6g}, is above that of {known.name}, {known.ceiling:.6g}"
+        return (
+            f"can never matter: {what}",
+            "The smaller one counts: give the class the larger, and windows the smaller.",
+        )
+    return "", ""
 
 
 def _retries(policies: Policies) -> Iterator[tuple[_Key, RetrySection]]:

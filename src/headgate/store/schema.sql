@@ -49,6 +49,8 @@ CREATE TABLE attempt (
 CREATE INDEX attempt_task ON attempt (run, dataset, key);
 CREATE INDEX attempt_running ON attempt (id) WHERE state = 'running';
 CREATE INDEX attempt_uncollected ON attempt (id) WHERE state <> 'running' AND path <> '';
+CREATE INDEX attempt_failure ON attempt (dataset, id) WHERE error_class IS NOT NULL;
+CREATE INDEX attempt_failed ON attempt (run) WHERE state = 'failed';
 
 CREATE TABLE schema (
     id INTEGER PRIMARY KEY,
@@ -79,6 +81,8 @@ CREATE TABLE journal (
     body TEXT NOT NULL,
     hash TEXT NOT NULL
 );
+
+CREATE INDEX journal_run ON journal (run, seq) WHERE kind <> 'publish';
 
 CREATE TABLE checkpoint (
     attempt INTEGER PRIMARY KEY,
@@ -204,6 +208,7 @@ CREATE TABLE decision (
 );
 
 CREATE INDEX decision_plan ON decision (plan);
+CREATE INDEX plan_run ON plan (run) WHERE run IS NOT NULL;
 
 -- What the tables keep as numbers, as text. Without outer joins, so that SQLite folds them into the statements.
 CREATE VIEW attempts AS

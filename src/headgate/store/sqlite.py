@@ -158,6 +158,15 @@ class SqliteStore(SqliteReads):
                 self._connection.execute("ROLLBACK")
         return [problem, *found] if problem else found
 
+    def check_journal(self) -> list[str]:
+        """Return where the journal's hash chain is broken, as sentences."""
+        from headgate.store.sqlite_check import journal_problems
+
+        problem = "" if self._is_absent else self._disagreement()
+        with explaining(self._path):
+            found = journal_problems(self._connection, self._store_id)
+        return [problem, *found] if problem else found
+
     @contextmanager
     def lead(self, doing: str = "") -> Iterator[None]:
         """Hold the coordinator's lock, which dies with this process."""

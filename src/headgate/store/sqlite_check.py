@@ -48,6 +48,11 @@ def problems(connection: sqlite3.Connection, store_id: str, *, is_led: bool) -> 
     return list(chain.from_iterable(_capped(kind) for kind in kinds))
 
 
+def journal_problems(connection: sqlite3.Connection, store_id: str) -> list[str]:
+    """Return where the journal's hash chain is broken, at most `MAX_OF_A_KIND` sentences."""
+    return list(_capped(_chain(connection.execute(statements()["journal"]), store_id)))
+
+
 def _capped(sentences: Iterable[str]) -> Iterator[str]:
     iterator = iter(sentences)
     yield from islice(iterator, MAX_OF_A_KIND)

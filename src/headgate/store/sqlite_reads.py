@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from headgate.errors import UsageError
 from headgate.model.breaker import BreakerRecord, BreakerState
-from headgate.model.run import AttemptState
+from headgate.model.run import AttemptState, RunState
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_errors import explaining
 from headgate.store.sqlite_rows import (
@@ -16,10 +17,21 @@ from headgate.store.sqlite_rows import (
     files_from_text,
     plan_of,
     run_of,
+    schema_of,
     unsigned,
     version_of,
 )
-from headgate.store.store import HeadState, JournalEntry, Made, Tried, Uncollected
+from headgate.store.store import (
+    FailedPartition,
+    Foretold,
+    HeadState,
+    JournalEntry,
+    Made,
+    PastAttempt,
+    Spent,
+    Tried,
+    Uncollected,
+)
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -28,9 +40,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headgate.model.plan import StoredPlan
-    from headgate.model.run import Attempt, Run, RunState
+    from headgate.model.run import Attempt, Run
     from headgate.model.version import Checkpoint, Version
     from headgate.store.sqlite_rows import Row
+    from headgate.store.store import Schema
+
+
+_MOST_PINNED = 20_000
+"""Of so many pinned versions the bytes are added up, for each dataset."""
 
 
 class SqliteReads:
@@ -69,8 +86,12 @@ class SqliteReads:
 
     def head_states(self, dataset: str) -> Iterator[HeadState]:
         """Yield the heads of a dataset or source, in no order."""
-        for key, version, code, digest in self._rows("head_states", dataset=dataset):
-            yield HeadState(key, version, code, unsigned(digest))
+        for key, version, code, digest, attempt in self._rows("head_states", dataset=dataset):
+            yield HeadState(key, version, code, unsigned(digest), attempt)
+
+    def failed_partitions(self, dataset: str, key: str | None = None) -> Iterator[FailedPartition]:
+        """Yield the partitions of a dataset, or the given one, if it failed last time in whichever run; in no order."""
+        return map(FailedPartition._make, self._rows("failed_partitions", dataset=dataset, key=key))
 
     def heads(self, dataset: str, keys: Sequence[str] | None = None) -> Iterator[Version]:
         """Yield the head versions of a dataset; of the given keys only, if given. In no order."""
@@ -79,6 +100,12 @@ class SqliteReads:
         else:
             rows = self._rows("heads_of_keys", dataset=dataset, keys=array(dict.fromkeys(keys)))
         return map(version_of, rows)
+
+    def schema_change(self, dataset: str, code: str) -> tuple[Schema, Schema] | None:
+        """Return the schema of a dataset's newest head by other code, and that of the newest version by this code."""
+        rows = [self._row(name, dataset=dataset, code=code) for name in ("schema_of_other_code", "schema_of_code")]
+        before, after = (schema_of(row[0]) if row else None for row in rows)
+        return None if before is None or after is None else (before, after)
 
     def datasets(self) -> list[str]:
         """Return the names of all datasets and sources that have heads, sorted."""
@@ -157,12 +184,47 @@ class SqliteReads:
         """Return milliseconds and bytes of the newest attempts of a dataset that have a checkpoint, newest first."""
         return [(took_ms, size) for took_ms, size in self._rows("durations", dataset=dataset, limit=limit)]
 
-    def outcomes(self, limit: int = 5000) -> dict[str, dict[str, int]]:
-        """Return how many of the newest attempts succeeded or failed, by dataset and error class."""
-        found: dict[str, dict[str, int]] = {}
-        for dataset, error_class, count in self._rows("outcomes", limit=limit):
-            found.setdefault(dataset, {})[error_class] = count
-        return found
+    def past_attempts(self, dataset: str, limit: int = 200) -> list[PastAttempt]:
+        """Return what the newest attempts of a dataset took that have a checkpoint, newest first."""
+        rows = list(self._rows("past_attempts", dataset=dataset, limit=limit))
+        counted = zip(accumulate(pinned for *_, pinned in rows), rows, strict=True)
+        few = [row[0] for pinned, row in counted if pinned <= _MOST_PINNED]
+        read: dict[int, int] = dict.fromkeys(few, 0)
+        read.update((attempt, size) for attempt, size in self._rows("read_bytes", checkpoints=array(few)))
+        return [
+            PastAttempt(attempt, took_ms, read.get(attempt), size, bool(is_first))
+            for attempt, took_ms, size, is_first, _ in rows
+        ]
+
+    def failures(self, dataset: str, first: int) -> dict[str, int]:
+        """Return how many attempts of a dataset failed, by error class, from a number of attempts on."""
+        return {str(error_class): n for error_class, n in self._rows("failures", dataset=dataset, first=first)}
+
+    def head_bytes(self, dataset: str, keys: Iterable[str]) -> dict[str, int]:
+        """Return the bytes of the head versions of partitions, by key; only of those that have one."""
+        return {str(key): size for key, size in self._rows("head_bytes", dataset=dataset, keys=array(keys))}
+
+    def forecast(self, run: str) -> str | None:
+        """Return what was forecast of a run when it began; None if nothing."""
+        row = self._row("forecast", run=run)
+        return row[0] if row else None
+
+    def foretold(self, *, run: str | None = None, limit: int = 50) -> list[Foretold]:
+        """Return the runs of which something was forecast, newest first; only the given one, if given."""
+        return [
+            Foretold(number, RunState(state), created_ms, finished_ms, p50_ms, p90_ms, bool(was_disturbed))
+            for number, state, created_ms, finished_ms, p50_ms, p90_ms, was_disturbed in self._rows(
+                "foretold", run=run, limit=limit
+            )
+        ]
+
+    def spent(self, run: str) -> list[Spent]:
+        """Return what the attempts of a run took that have ended, by dataset."""
+        sizes = {name: (read, written) for name, read, written in self._rows("spent_bytes", run=run)}
+        return [
+            Spent(name, attempts, elapsed_ms, *sizes.get(name, (0, 0)))
+            for name, attempts, elapsed_ms in self._rows("spent_time", run=run)
+        ]
 
     def command_answer(self, command: int) -> str | None:
         """Return the answer to a command; None while it waits, and when nothing is known of it any more."""
@@ -193,7 +255,17 @@ class SqliteReads:
             used.update(file.path for file in files_from_text(files))
         return used
 
-    def journal_entries(self, *, limit: int | None = None) -> Iterator[JournalEntry]:
-        """Yield journal entries, oldest first; the newest `limit` of them if given."""
-        rows = self._rows("journal") if limit is None else self._rows("journal_tail", limit=limit)
+    def journal_entries(
+        self,
+        *,
+        limit: int | None = None,
+        run: str | None = None,
+        kind: str | None = None,
+        since_ms: int | None = None,
+    ) -> Iterator[JournalEntry]:
+        """Yield journal entries, oldest first; the newest `limit` of those that fit, if given."""
+        if (limit, run, kind, since_ms) == (None, None, None, None):
+            rows = self._rows("journal")
+        else:
+            rows = self._rows("journal_entries", limit=limit, run=run, kind=kind, since_ms=since_ms)
         return (JournalEntry(*row) for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -65,14 +66,15 @@ def unsigned(digest: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _schema(text: str | None) -> tuple[tuple[str, str], ...] | None:
+def schema_of(text: str | None) -> tuple[tuple[str, str], ...] | None:
+    """Return a schema from how it is stored."""
     return None if text is None else tuple((name, kind) for name, kind in json.loads(text))
 
 
 def version_of(row: Row) -> Version:
     """Return a version from a row of the view `versions`."""
     number, dataset, key, files, rows, size, content, schema, created_ms = row
-    return Version(number, dataset, key, files_from_text(files), rows, size, content, _schema(schema), created_ms)
+    return Version(number, dataset, key, files_from_text(files), rows, size, content, schema_of(schema), created_ms)
 
 
 def checkpoint_of(row: Row) -> Checkpoint:
@@ -99,7 +101,7 @@ def saved_batch_of(row: Sequence[Any]) -> SavedBatch:
         File(path, rows, size, digest),
         content,
         json.loads(resume_from),
-        _schema(schema) or (),
+        schema_of(schema) or (),
         watermark_ms,
         None if offsets is None else json.loads(offsets),
         unsigned(inputs_digest),
@@ -123,4 +125,4 @@ def run_of(row: Row) -> Run:
 def plan_of(row: Row, decisions: Iterable[Row] = ()) -> StoredPlan:
     """Return a stored plan from a row with `PLAN_COLUMNS` and its run, and from the rows of its decisions."""
     decided = tuple(Decision(author, bool(approves), reason, at_ms) for author, approves, reason, at_ms in decisions)
-    return StoredPlan(*row, decisions=decided)
+    return replace(StoredPlan(*row), decisions=decided)

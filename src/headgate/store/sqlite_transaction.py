@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.crashpoints import crash_point
-from headgate.errors import InternalError
+from headgate.errors import ConflictError, InternalError
 from headgate.model.run import AttemptState, RunState
 from headgate.store.journal import canonical
 from headgate.store.sqlite_publishing import Publishing
@@ -43,7 +43,7 @@ class SqliteTransaction(Publishing):
     """Writes of one transaction, in order; the contract is `store.Transaction`."""
 
     def add_run(self, run: Run) -> None:
-        """Insert a run and its journal entry."""
+        """Insert a run and its journal entry, and note that the stored plan of that hash, if any, has become it."""
         row = {
             "id": run.id,
             "kind": run.kind.value,
@@ -58,6 +58,11 @@ class SqliteTransaction(Publishing):
             "plan": run.plan,
         }
         self._connection.execute(self._sql["add_run"], row)
+        plan = {"hash": run.plan_hash, "run": run.id}
+        if self._connection.execute(self._sql["use_plan"], plan).rowcount == 0:
+            used = self._connection.execute(self._sql["run_of_plan"], plan).fetchone()
+            if used is not None:
+                raise ConflictError(f"the plan was run already, as run {used[0]}", hint="Plan again.")
         body: dict[str, object] = {"kind": run.kind.value, "plan_hash": run.plan_hash}
         self.journal(
             "run.submitted", author=run.author, run=run.id, reason=run.reason, body=body, now_ms=run.created_ms
@@ -117,6 +122,10 @@ class SqliteTransaction(Publishing):
             self._sql["end_attempt"],
             [(state.value, now_ms, *failure_columns(failure), attempt) for attempt, state, failure in ended],
         )
+
+    def give_up(self, attempts: Sequence[int]) -> None:
+        """Move attempts from retried to failed. Others stay as they are."""
+        self._connection.executemany(self._sql["give_up_attempt"], [(attempt,) for attempt in attempts])
 
     def fence_attempts(self, *, now_ms: int) -> list[Attempt]:
         """Move every running attempt to lost and return them, as they are now."""
@@ -181,10 +190,6 @@ class SqliteTransaction(Publishing):
             kind, author=decision.author, run="", reason=decision.reason, body={"plan": plan}, now_ms=decision.at_ms
         )
         return True
-
-    def use_plan(self, plan: str, run: str) -> bool:
-        """Note which run a plan became; return whether it had not become one before."""
-        return self._connection.execute(self._sql["use_plan"], {"hash": plan, "run": run}).rowcount > 0
 
     def add_command(
         self,

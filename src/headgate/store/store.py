@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from headgate.model.run import Attempt, AttemptState, Run, RunState
     from headgate.model.version import Checkpoint, File, Version
 
+Schema = tuple[tuple[str, str], ...]
+
 OVERTAKEN = Failure(ErrorClass.PERMANENT, "a newer version was published meanwhile", "Plan again.")
 """Why a superseded attempt failed."""
 
@@ -73,14 +75,23 @@ class Observation:
     file: File
 
 
-@dataclass(frozen=True, slots=True)
-class HeadState:
+class HeadState(NamedTuple):
     """What planning needs to know of a head: its version, and how its checkpoint came to be."""
 
     key: str
     version: int
     code: str
     inputs_digest: int
+    attempt: int
+
+
+class FailedPartition(NamedTuple):
+    """A partition whose last attempt that came to an end failed, with nothing published since."""
+
+    key: str
+    attempt: int
+    run: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,46 @@ class Tried:
     number: int
     state: AttemptState
     attempt: int
+
+
+class PastAttempt(NamedTuple):
+    """What an attempt that was published took: time from start to publishing, what it read and what it wrote.
+
+    What it read is None where that would take long to add up. `is_first` says that it began before anything of its run
+    was published.
+    """
+
+    attempt: int
+    elapsed_ms: int
+    read_bytes: int | None
+    bytes: int
+    is_first: bool
+
+
+class Foretold(NamedTuple):
+    """What was forecast of a run, and how it stands.
+
+    `was_disturbed` says that it was interrupted, that somebody paused, changed, cancelled or retried it, or that
+    attempts of it failed for good.
+    """
+
+    run: str
+    state: RunState
+    created_ms: int
+    finished_ms: int | None
+    p50_ms: int | None
+    p90_ms: int | None
+    was_disturbed: bool
+
+
+class Spent(NamedTuple):
+    """What the attempts of a dataset took in a run, together."""
+
+    dataset: str
+    attempts: int
+    elapsed_ms: int
+    read_bytes: int
+    written_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +228,11 @@ class Transaction(Protocol):
     """Writes of one transaction, in order. Reads made through it see its own writes."""
 
     def add_run(self, run: Run) -> None:
-        """Insert a run and its journal entry."""
+        """Insert a run and its journal entry, and note that the stored plan of that hash, if any, has become it.
+
+        Raises:
+            ConflictError: The plan has become a run before.
+        """
         ...
 
     def set_run_state(
@@ -239,6 +294,10 @@ class Transaction(Protocol):
 
     def end_attempts(self, ended: Sequence[tuple[int, AttemptState, Failure | None]], *, now_ms: int) -> None:
         """Move running attempts to an end state other than succeeded; those that do not run stay as they are."""
+        ...
+
+    def give_up(self, attempts: Sequence[int]) -> None:
+        """Move attempts from retried to failed: their tasks are not tried again after all. Others stay as they are."""
         ...
 
     def fence_attempts(self, *, now_ms: int) -> list[Attempt]:
@@ -317,10 +376,6 @@ class Transaction(Protocol):
         """
         ...
 
-    def use_plan(self, plan: str, run: str) -> bool:
-        """Note which run a plan, by its whole hash, became; return whether it had not become one before."""
-        ...
-
     def pending_commands(self) -> list[Command]:
         """Return the commands that wait for the coordinator, oldest first; they stay until they are settled."""
         ...
@@ -381,8 +436,22 @@ class Store(Protocol):
         """Yield the heads of a dataset or source, in no order."""
         ...
 
+    def failed_partitions(self, dataset: str, key: str | None = None) -> Iterator[FailedPartition]:
+        """Yield the partitions of a dataset, or the given one, if it failed last time in whichever run; in no order.
+
+        An attempt that is tried again has not failed as long as its run may go on.
+        """
+        ...
+
     def heads(self, dataset: str, keys: Sequence[str] | None = None) -> Iterator[Version]:
         """Yield the head versions of a dataset; of the given keys only, if given. In no order."""
+        ...
+
+    def schema_change(self, dataset: str, code: str) -> tuple[Schema, Schema] | None:
+        """Return the schema of a dataset's newest head by other code, and that of the newest version by this code.
+
+        None if either is not there, or has no rows and so no schema.
+        """
         ...
 
     def datasets(self) -> list[str]:
@@ -464,15 +533,32 @@ class Store(Protocol):
         """
         ...
 
-    def outcomes(self, limit: int = 5000) -> dict[str, dict[str, int]]:
-        """Return what the newest attempts of all datasets came to, as far as they came to something.
+    def past_attempts(self, dataset: str, limit: int = 200) -> list[PastAttempt]:
+        """Return what the newest attempts of a dataset took that have a checkpoint, newest first.
 
-        Args:
-            limit: How many attempts to look at.
-
-        Returns:
-            For each dataset how many attempts failed, by error class, and under an empty text how many succeeded.
+        What attempts of the same task took that had yielded counts in. What was read is summed up as long as not too
+        many versions were pinned in all.
         """
+        ...
+
+    def failures(self, dataset: str, first: int) -> dict[str, int]:
+        """Return how many attempts of a dataset failed or were lost, by error class, from a number of attempts on."""
+        ...
+
+    def head_bytes(self, dataset: str, keys: Iterable[str]) -> dict[str, int]:
+        """Return the bytes of the head versions of partitions, by key; only of those that have one."""
+        ...
+
+    def forecast(self, run: str) -> str | None:
+        """Return what was forecast of a run when it began, as JSON text; None if nothing."""
+        ...
+
+    def foretold(self, *, run: str | None = None, limit: int = 50) -> list[Foretold]:
+        """Return the runs of which something was forecast, newest first; only the given one, if given."""
+        ...
+
+    def spent(self, run: str) -> list[Spent]:
+        """Return what the attempts of a run took that have ended, by dataset and in the order of names."""
         ...
 
     def command_answer(self, command: int) -> str | None:
@@ -505,8 +591,27 @@ class Store(Protocol):
         """Return the paths of files that saved batches name, and those that the tasks of attempts have published."""
         ...
 
-    def journal_entries(self, *, limit: int | None = None) -> Iterator[JournalEntry]:
-        """Yield journal entries, oldest first; the newest `limit` of them if given."""
+    def journal_entries(
+        self,
+        *,
+        limit: int | None = None,
+        run: str | None = None,
+        kind: str | None = None,
+        since_ms: int | None = None,
+    ) -> Iterator[JournalEntry]:
+        """Yield journal entries, oldest first.
+
+        Args:
+            limit: The newest so many only.
+            run: Only those about this run.
+            kind: Only those of this kind, and of kinds that begin with it and a dot or a space: `run` also finds
+                `run.failed`, `set` finds `set refused`.
+            since_ms: Only those written at this time or later.
+        """
+        ...
+
+    def check_journal(self) -> list[str]:
+        """Return where the journal's hash chain is broken, as sentences."""
         ...
 
     def journal_seq(self) -> int:

@@ -186,7 +186,7 @@ def _dataset(dataset: Dataset, store: Store, snapshot: Snapshot, found: Explanat
     why = Why(int(stale(snapshot, dataset.name)[index]))
     if why is Why.NONE and dataset.name in planned and planned[dataset.name][index]:
         why = Why.UPSTREAM
-    state = "missing" if why is Why.MISSING else "published" if why is Why.NONE else "stale"
+    state = "missing" if found.head is None else "published" if why is Why.NONE else "stale"
     at = np.array([index], dtype=np.int64)
     _, problems = lacking(snapshot, dataset.name, at, planned)
     head = found.head
@@ -195,7 +195,7 @@ def _dataset(dataset: Dataset, store: Store, snapshot: Snapshot, found: Explanat
         if head is not None
         else ()
     )
-    moved = _moved(dataset, snapshot, index, made_from) if head is not None else ()
+    moved = inputs_moved(dataset, snapshot, index, made_from) if head is not None else ()
     text = "no version has been published" if why is Why.MISSING else why.text if why is not Why.NONE else ""
     if why is Why.INPUTS and not moved:
         text = "it reads its inputs in another way now"
@@ -222,7 +222,8 @@ def _dataset(dataset: Dataset, store: Store, snapshot: Snapshot, found: Explanat
     )
 
 
-def _moved(dataset: Dataset, snapshot: Snapshot, index: int, made_from: tuple[Used, ...]) -> tuple[Moved, ...]:
+def inputs_moved(dataset: Dataset, snapshot: Snapshot, index: int, made_from: tuple[Used, ...]) -> tuple[Moved, ...]:
+    """Return the inputs of a partition that are not what its head was made from."""
     before = {(used.dataset, used.key): used.version for used in made_from}
     now: dict[tuple[str, str], int] = {}
     for parameter, entry in dataset.inputs.items():

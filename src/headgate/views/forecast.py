@@ -1,54 +1,39 @@
-"""When a plan would be done, and what it would wait for, by simulated runs."""
+"""When a plan would be done, what it would wait for and take, by simulated runs; and what became of such forecasts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from headgate.drivers.simulated import quantile, simulate
+from headgate.drivers.forecast import (
+    RUNS,
+    chain_of,
+    dataset_forecasts,
+    forecast,
+    forecast_from_json,
+    milliseconds,
+)
+from headgate.drivers.simulated import simulate
 from headgate.drivers.what_if import as_it_is, changed
-from headgate.model.run import TaskState
-from headgate.planning.critical import longest_chain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headgate.core.events import Stage
-    from headgate.drivers.simulated import Setting, Simulation
+    from headgate.drivers.setting import Setting, Simulation
+    from headgate.drivers.what_if import Outset
+    from headgate.model.forecast import ChainLink, DatasetForecast, Forecast
     from headgate.model.plan import Plan
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
-    from headgate.store.store import Store
+    from headgate.store.store import Observation, Spent, Store
 
-RUNS = 200
+__all__ = ["Hindsight", "Outlook", "Outlooks", "Waited", "forecast", "hindsight", "outlooks"]
+
 LOOKS = 16
 BUDGET_S = 2.0
 """What `outlooks` may take, for all settings together; each is simulated once in any case."""
-GLANCE_S = 0.2
-"""What `forecast` may take."""
-GLANCE_TASKS = 4_000
-"""A plan with more tasks takes longer than that to simulate even once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """When a plan would be done.
-
-    Args:
-        runs: Simulated runs.
-        p50_ms: Half of them took no longer; None if they never end.
-        p90_ms: Nine of ten took no longer; None if fewer end.
-        assumed: Datasets without a history, of which a duration is assumed.
-        assumed_ms: That duration.
-    """
-
-    runs: int
-    p50_ms: int | None
-    p90_ms: int | None
-    assumed: tuple[str, ...]
-    assumed_ms: int
+MOST_TASKS = 40_000
+"""A plan with more tasks is simulated in chunks, about so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +41,7 @@ class Waited:
     """In which share of the time at least one task waited for something.
 
     Args:
-        wait: The reason as a word, such as POOL.
+        wait: The reason as a word, such as pool.
         text: The reason in words.
         what: The pool, breaker, class or dataset; empty where the reason says all.
         share: From 0 to 1.
@@ -69,47 +54,18 @@ class Waited:
 
 
 @dataclass(frozen=True, slots=True)
-class ChainLink:
-    """Neighbouring tasks of one dataset in a chain, and what they take."""
-
-    dataset: str
-    partitions: int
-    elapsed_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetTime:
-    """What the attempts of a dataset take.
-
-    Args:
-        name: The dataset.
-        partitions: How many are built.
-        attempts: How many attempts that takes, the mean over the runs.
-        typical_ms: What one attempt takes.
-        busy_ms: What all of them take together, the mean over the runs.
-        is_assumed: Whether there is no history, so that the duration is assumed or given.
-    """
-
-    name: str
-    partitions: int
-    attempts: float
-    typical_ms: int
-    busy_ms: int
-    is_assumed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Outlook:
     """What simulated runs of a plan came to in one setting.
 
     Args:
         runs: How many there were.
         endless: How many of them never ended.
-        p50_ms: Half of the runs took no longer; None if they never end.
-        p90_ms: Nine of ten took no longer.
+        complete: In which share of them everything was built that can be.
+        p50_ms: Half of the runs ended after no longer; None if they never end. They may have left something unbuilt.
+        p90_ms: Nine of ten ended after no longer.
         p50_at_ms: When that is, UTC.
         p90_at_ms: Likewise.
-        failed: Partitions that failed or were blocked in the end, the mean over the runs.
+        failed: Partitions that can be built and were not in the end, the mean over the runs.
         chain: The longest chain, by typical durations.
         chain_ms: What it takes: no number of slots makes the run faster.
         waits: What tasks waited for, the largest share first.
@@ -120,6 +76,7 @@ class Outlook:
 
     runs: int
     endless: int
+    complete: float
     p50_ms: int | None
     p90_ms: int | None
     p50_at_ms: int | None
@@ -128,7 +85,7 @@ class Outlook:
     chain: tuple[ChainLink, ...]
     chain_ms: int
     waits: tuple[Waited, ...]
-    datasets: tuple[DatasetTime, ...]
+    datasets: tuple[DatasetForecast, ...]
     fresh_p50_ms: int | None
     fresh_p90_ms: int | None
 
@@ -144,7 +101,9 @@ class Outlooks:
         service_class: Its class.
         seed: What the drawn durations follow from.
         changes: What is different in the second setting.
-        assumed: Datasets without a history.
+        assumed: Datasets without a history, of which a duration is assumed.
+        declared: Datasets without a history, of which headgate.toml says a duration.
+        is_coarse: Whether neighbouring partitions were simulated as one, because there are so many.
         as_is: The outlook as things are.
         changed: The outlook with the changes; None without any.
     """
@@ -156,22 +115,10 @@ class Outlooks:
     seed: int
     changes: tuple[str, ...]
     assumed: tuple[str, ...]
+    declared: tuple[str, ...]
+    is_coarse: bool
     as_is: Outlook
     changed: Outlook | None
-
-
-def forecast(
-    project: Project, store: Store, snapshot: Snapshot, plan: Plan, *, owner: str, service_class: str = "backfill"
-) -> Forecast | None:
-    """Return when a plan would be done if it began now; None if there is nothing to do or too much to tell quickly."""
-    if not 0 < plan.size - plan.blocked <= GLANCE_TASKS:
-        return None
-    setting, assumed = as_it_is(
-        project, store, snapshot, plan, service_class=service_class, owner=owner, start_ms=snapshot.as_of_ms
-    )
-    found = simulate(setting, runs=RUNS, looks=0, budget_s=GLANCE_S)
-    typical_ms = next((int(stage.typical_ms) for stage in setting.stages if stage.dataset in assumed), 0)
-    return Forecast(found.runs, _ms(found.elapsed_ms, 0.5), _ms(found.elapsed_ms, 0.9), assumed, typical_ms)
 
 
 def outlooks(
@@ -184,6 +131,7 @@ def outlooks(
     owner: str,
     start_ms: int,
     changes: Sequence[str] = (),
+    observations: Sequence[Observation] = (),
     runs: int = RUNS,
     seed: int = 0,
     budget_s: float = BUDGET_S,
@@ -199,6 +147,7 @@ def outlooks(
         owner: Its author.
         start_ms: When it begins.
         changes: See `what_if.changed`.
+        observations: Files of sources as they were found, which the store does not know yet.
         runs: How many to simulate in each setting, unless time runs out.
         seed: What is drawn follows from it.
         budget_s: How long to simulate.
@@ -206,19 +155,24 @@ def outlooks(
     Raises:
         UsageError: There is no such class, or a change cannot be.
     """
-    setting, assumed = as_it_is(
-        project, store, snapshot, plan, service_class=service_class, owner=owner, start_ms=start_ms
+    outset = as_it_is(
+        project,
+        store,
+        snapshot,
+        plan,
+        service_class=service_class,
+        owner=owner,
+        start_ms=start_ms,
+        observations=observations,
+        most_tasks=MOST_TASKS,
     )
-    other = changed(setting, changes, plan, snapshot) if changes else None
+    setting = outset.setting
+    other = changed(setting, changes, outset.plan, snapshot) if changes else None
     each_s = budget_s / 2 if other else budget_s
     found = simulate(setting, runs=runs, seed=seed, looks=LOOKS, budget_s=each_s)
     beside = None
     if other:
-        # What a change gives a duration is not assumed any more.
-        same = zip(setting.stages, setting.behaviours, other.behaviours, strict=True)
-        left = [stage.dataset for stage, before, after in same if before.durations_ms is after.durations_ms]
-        found_beside = simulate(other, runs=found.runs, seed=seed, looks=LOOKS, budget_s=each_s)
-        beside = outlook(other, found_beside, [name for name in assumed if name in left])
+        beside = outlook(outset, other, simulate(other, runs=found.runs, seed=seed, looks=LOOKS, budget_s=each_s))
     return Outlooks(
         partitions=plan.size - plan.blocked,
         blocked=plan.blocked,
@@ -226,25 +180,28 @@ def outlooks(
         service_class=service_class,
         seed=seed,
         changes=tuple(changes),
-        assumed=assumed,
-        as_is=outlook(setting, found, assumed),
+        assumed=outset.assumed,
+        declared=outset.declared,
+        is_coarse=outset.is_coarse,
+        as_is=outlook(outset, setting, found),
         changed=beside,
     )
 
 
-def outlook(setting: Setting, found: Simulation, assumed: Sequence[str] = ()) -> Outlook:
+def outlook(outset: Outset, setting: Setting, found: Simulation) -> Outlook:
     """Return what simulated runs came to, with names.
 
     Args:
-        setting: What was simulated.
+        outset: What is known of the work.
+        setting: What was simulated: that of the outset, or one with changes.
         found: What it came to.
-        assumed: Datasets without a history.
     """
-    p50_ms, p90_ms = _ms(found.elapsed_ms, 0.5), _ms(found.elapsed_ms, 0.9)
-    chain = _chain(setting.stages)
+    p50_ms, p90_ms = milliseconds(found.elapsed_ms, 0.5), milliseconds(found.elapsed_ms, 0.9)
+    chain = chain_of(setting)
     return Outlook(
         runs=found.runs,
         endless=sum(took_ms == float("inf") for took_ms in found.elapsed_ms),
+        complete=round(found.complete, 4),
         p50_ms=p50_ms,
         p90_ms=p90_ms,
         p50_at_ms=None if p50_ms is None else setting.start_ms + p50_ms,
@@ -253,37 +210,64 @@ def outlook(setting: Setting, found: Simulation, assumed: Sequence[str] = ()) ->
         chain=chain,
         chain_ms=sum(link.elapsed_ms for link in chain),
         waits=tuple(
-            Waited(binding.wait.name, binding.wait.value, binding.what, round(share, 4))
+            Waited(binding.wait.name.lower(), binding.wait.value, binding.what, round(share, 4))
             for binding, share in sorted(found.waits.items(), key=lambda item: (-item[1], item[0]))
         ),
-        datasets=tuple(
-            DatasetTime(
-                stage.dataset,
-                int(np.count_nonzero(stage.states == TaskState.WAITING)),
-                round(found.attempts[n], 2),
-                round(stage.typical_ms),
-                round(found.busy_ms[n]),
-                stage.dataset in assumed,
-            )
-            for n, stage in enumerate(setting.stages)
-        ),
-        fresh_p50_ms=_ms(found.fresh_ms, 0.5),
-        fresh_p90_ms=_ms(found.fresh_ms, 0.9),
+        datasets=dataset_forecasts(outset, setting, found),
+        fresh_p50_ms=milliseconds(found.fresh_ms, 0.5),
+        fresh_p90_ms=milliseconds(found.fresh_ms, 0.9),
     )
 
 
-def _ms(ascending: Sequence[float], share: float) -> int | None:
-    value = quantile(ascending, share)
-    return None if value is None else round(value)
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """What was forecast of a run, beside what it took.
+
+    Args:
+        forecast: What was forecast when it began.
+        elapsed_ms: From its submission to its end; None while it has not ended.
+        was_disturbed: Whether it was interrupted, somebody paused, changed or retried it, or some of it failed: then
+            the time says little of the forecast.
+        slot_ms: For how long its attempts have taken slots so far, together.
+        read_bytes: What those that were published read.
+        written_bytes: The new versions.
+        datasets: The same by dataset.
+    """
+
+    forecast: Forecast
+    elapsed_ms: int | None
+    was_disturbed: bool
+    slot_ms: int
+    read_bytes: int
+    written_bytes: int
+    datasets: tuple[Spent, ...]
+
+    @property
+    def error(self) -> float | None:
+        """By how much the middle of the forecast was too long, as a share of the actual time; None if unknown."""
+        if self.elapsed_ms is None or self.forecast.p50_ms is None:
+            return None
+        return self.forecast.p50_ms / max(1, self.elapsed_ms) - 1
 
 
-def _chain(stages: Sequence[Stage]) -> tuple[ChainLink, ...]:
-    """Return a longest chain, with what follows within one dataset taken together."""
-    links: list[ChainLink] = []
-    for number, _ in longest_chain(stages):
-        stage = stages[number]
-        count = 1
-        if links and links[-1].dataset == stage.dataset:
-            count += links.pop().partitions
-        links.append(ChainLink(stage.dataset, count, round(count * stage.typical_ms)))
-    return tuple(links)
+def hindsight(store: Store, run: str) -> Hindsight | None:
+    """Return what was forecast of a run, beside what it took; None if nothing was forecast.
+
+    Args:
+        store: The state store.
+        run: The run's whole id.
+    """
+    text = store.forecast(run)
+    if text is None:
+        return None
+    (told,) = store.foretold(run=run)
+    spent = store.spent(run)
+    return Hindsight(
+        forecast_from_json(text),
+        None if told.finished_ms is None else told.finished_ms - told.created_ms,
+        told.was_disturbed,
+        slot_ms=sum(one.elapsed_ms for one in spent),
+        read_bytes=sum(one.read_bytes for one in spent),
+        written_bytes=sum(one.written_bytes for one in spent),
+        datasets=tuple(spent),
+    )

@@ -27,4 +27,5 @@ def known_names(name: str, names: Iterable[str]) -> str:
     close = get_close_matches(name, ordered, n=1)
     listed = ", ".join(ordered[:SHOWN_NAMES])
     more = f" and {len(ordered) - SHOWN_NAMES:,} more" if len(ordered) > SHOWN_NAMES else ""
-    return f"{f'Did you mean {close[0]}? ' if close else ''}There are {listed}{more}."
+    there = "There is only" if len(ordered) == 1 else "There are"
+    return f"{f'Did you mean {close[0]}? ' if close else ''}{there} {listed}{more}."

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from headgate.model.reason import Why
 from headgate.planning.codec import plan_hash, plan_to_json
 from headgate.planning.planner import lacking
+from headgate.planning.scope import empty_because
 from headgate.views.ranges import KeyRange, key_ranges
-from headgate.views.task import mask_of
+from headgate.views.task import is_cut_as_then, mask_of
 
 if TYPE_CHECKING:
+    from headgate.model.forecast import Forecast
     from headgate.model.plan import Plan, Problem
+    from headgate.model.verdict import Verdict
     from headgate.planning.snapshot import Snapshot
-    from headgate.views.forecast import Forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class PlannedReason:
     """The partitions of a dataset that are planned for one reason.
 
     Args:
-        why: The reason as a word: missing, code, inputs, upstream, forced.
+        why: The reason as a word: failed, missing, code, late, inputs, upstream, forced.
         text: The reason in words.
         count: How many partitions.
         ranges: Which ones.
@@ -51,14 +53,17 @@ class PlanView:
     """A plan.
 
     Args:
-        hash: Its name: SHA-256.
+        hash: Its name: SHA-256; its beginning is enough wherever a plan is named.
         considered: Partitions that the request covers.
         partitions: Partitions to build.
         blocked: Those of them that cannot be built as things are.
         lacking: Those of the blocked that lack an input themselves; the others depend on them.
         datasets: In order of building.
         problems: What blocked partitions lack; not all of them if they are many.
-        forecast: When it would be done, if that was asked for and is told quickly.
+        forecast: When it would be done and what it would take, if that was asked for.
+        verdict: What the guard rails say, if they were asked.
+        notes: What was made of the request, such as a start that was cut.
+        empty: Why there is nothing to build; empty if there is something.
     """
 
     hash: str
@@ -69,9 +74,19 @@ class PlanView:
     datasets: tuple[PlannedPart, ...]
     problems: tuple[Problem, ...]
     forecast: Forecast | None
+    verdict: Verdict | None
+    notes: tuple[str, ...]
+    empty: str
 
 
-def plan_view(plan: Plan, snapshot: Snapshot, *, with_keys: bool = False, forecast: Forecast | None = None) -> PlanView:
+def plan_view(
+    plan: Plan,
+    snapshot: Snapshot,
+    *,
+    with_keys: bool = False,
+    forecast: Forecast | None = None,
+    verdict: Verdict | None = None,
+) -> PlanView:
     """Return a plan in words.
 
     Args:
@@ -79,19 +94,34 @@ def plan_view(plan: Plan, snapshot: Snapshot, *, with_keys: bool = False, foreca
         snapshot: What it was made from.
         with_keys: Whether to list every key.
         forecast: When it would be done, to be shown with it.
+        verdict: What the guard rails say, likewise.
     """
     parts = []
     for part in plan.datasets:
-        grid = snapshot.grids[part.name]
+        # Keys of a dataset that is gone, or cut otherwise by now, cannot be told.
+        grid = snapshot.grids[part.name] if is_cut_as_then(snapshot, part) else None
         reasons = []
         for why, count in part.counts().items():
             indices = part.indices[part.why == why]
-            keys = tuple(grid.keys(indices)) if with_keys else None
-            reasons.append(PlannedReason(why.name.lower(), Why(why).text, count, key_ranges(grid, indices), keys))
+            keys = tuple(grid.keys(indices)) if with_keys and grid else None
+            ranges = key_ranges(grid, indices) if grid else ()
+            reasons.append(PlannedReason(why.name.lower(), Why(why).text, count, ranges, keys))
         parts.append(PlannedPart(part.name, len(part.indices), int(part.blocked.sum()), tuple(reasons)))
     name = plan_hash(plan_to_json(plan))
     lack = _lacking(plan, snapshot) if plan.blocked else 0
-    return PlanView(name, plan.considered, plan.size, plan.blocked, lack, tuple(parts), plan.problems, forecast)
+    return PlanView(
+        name,
+        plan.considered,
+        plan.size,
+        plan.blocked,
+        lack,
+        tuple(parts),
+        plan.problems,
+        forecast,
+        verdict,
+        plan.notes,
+        "" if plan.size else empty_because(snapshot, plan.request, plan),
+    )
 
 
 def _lacking(plan: Plan, snapshot: Snapshot) -> int:

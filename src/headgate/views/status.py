@@ -11,13 +11,17 @@ from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, has_failed
 from headgate.store.store import Made
 from headgate.views.breakers import BreakerLine, open_breakers
-from headgate.views.waiting import HeldTasks, hold, said
+from headgate.views.waiting import HeldTasks, Said, hold, said
 
 if TYPE_CHECKING:
     from headgate.model.run import Attempt, Run
     from headgate.store.store import Store
 
 _HELD = frozenset({RunState.RUNNING, RunState.QUEUED})
+_SAID = frozenset({RunState.RUNNING, RunState.INTERRUPTED, RunState.FAILED})
+"""States in which it counts what a coordinator has said of a run."""
+_BLOCKED = Wait.BLOCKED.name.lower()
+_SET_BY_HAND = frozenset({"concurrency", "priority", "order"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class DatasetLine:
         unchanged: Those whose content was the same as before.
         running: Those that run now.
         failed: Those whose last attempt failed.
-        rest: The others: skipped in a run that has succeeded, otherwise waiting, blocked or cancelled.
+        blocked: Those that something upstream keeps from being built: it has failed, or is missing.
+        rest: The others: skipped in a run that has succeeded or failed, otherwise waiting or cancelled.
     """
 
     name: str
@@ -71,6 +76,7 @@ class DatasetLine:
     unchanged: int
     running: int
     failed: int
+    blocked: int
     rest: int
 
 
@@ -160,11 +166,21 @@ def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
             failures.append(failure_line(attempt))
     failed = Counter(failure.dataset for failure in failures)
     totals = _totals(run)
+    found = said(store, run.id) if state in _SAID else None
+    blocked = Counter[str]()
+    for held in found.held if found else ():
+        blocked[held.dataset] += held.tasks if held.hold.reason == _BLOCKED else 0
     lines = []
     for name, total in totals.items():
         part = made.get(name, Made(name, 0, 0))
         rest = total - part.succeeded - running[name] - failed[name]
-        lines.append(DatasetLine(name, total, part.new, part.succeeded - part.new, running[name], failed[name], rest))
+        # It was said up to a second ago, and somebody may have asked for a retry since.
+        stuck = min(blocked[name], rest)
+        lines.append(
+            DatasetLine(
+                name, total, part.new, part.succeeded - part.new, running[name], failed[name], stuck, rest - stuck
+            )
+        )
     succeeded = sum(part.succeeded for part in made.values())
     done = sum(totals.values()) if state is RunState.SUCCEEDED else succeeded
     return RunStatus(
@@ -174,17 +190,18 @@ def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
         tuple(lines),
         tuple(failures),
         open_breakers(store),
-        _why(store, run.id, state, lines) if why else None,
+        _why(found, run.id, state, lines) if why else None,
     )
 
 
-def _why(store: Store, run: str, state: RunState, lines: list[DatasetLine]) -> Why:
+def _why(found: Said | None, run: str, state: RunState, lines: list[DatasetLine]) -> Why:
     if state is RunState.RUNNING:
-        found = said(store, run)
         return Why(found.at_ms, found.held) if found else Why(None, ())
-    if state not in {RunState.QUEUED, RunState.INTERRUPTED}:
-        return Why(None, ())
-    held = (HeldTasks(line.name, line.rest, hold(Wait.NO_COORDINATOR, run, line.name)) for line in lines if line.rest)
+    # Of what a coordinator has said that is gone only this still holds.
+    held = [one for one in (found.held if found else ()) if one.hold.reason == _BLOCKED]
+    if state in {RunState.QUEUED, RunState.INTERRUPTED}:
+        nobody = ((line, hold(Wait.NO_COORDINATOR, run, line.name)) for line in lines if line.rest)
+        held += [HeldTasks(line.name, line.rest, why) for line, why in nobody]
     return Why(None, tuple(held))
 
 
@@ -223,7 +240,7 @@ def _is_paused(run: Run) -> bool:
 
 
 def _limits_of(run: Run) -> dict[str, int | str]:
-    return {name: value for name, value in controls_of(run).items() if name != "is_paused"}
+    return {name: value for name, value in controls_of(run).items() if name in _SET_BY_HAND}
 
 
 def state_now(run: Run, leader: str | None) -> RunState:

@@ -10,18 +10,24 @@ import numpy as np
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, has_failed
 from headgate.planning.codec import plan_from_json
+from headgate.planning.planner import with_problems
+from headgate.planning.sets import covered
 from headgate.views.status import FailureLine, failure_line, state_now
 from headgate.views.waiting import Hold, hold, said
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
+    from headgate.model.mapping import Lists, Spans
     from headgate.model.plan import Plan, PlannedDataset
     from headgate.model.run import Attempt, Run
     from headgate.planning.snapshot import Snapshot
     from headgate.store.store import Store
 
 RUNS_LOOKED_AT = 100
+FEW = 16
 
 _FREE = frozenset({AttemptState.RETURNED, AttemptState.YIELDED})
 """Attempts that count as no try."""
@@ -45,7 +51,7 @@ class Task:
     Args:
         run: Run id.
         run_state: Where the run stands; interrupted when nobody runs it.
-        state: Where the task stands: succeeded, unchanged, skipped, running, failed, waiting, or not built.
+        state: Where the task stands: succeeded, unchanged, skipped, running, failed, blocked, waiting, or not built.
         wait: Why it waits, in words; empty if it does not.
         hold: What keeps it from running and what would lift that, if it waits.
         waits_for: Tasks of the run that have to end first, if any.
@@ -71,12 +77,13 @@ def newest_task(store: Store, snapshot: Snapshot, dataset: str, index: int) -> T
             continue
         plan = plan_from_json(run.plan)
         part = next((part for part in plan.datasets if part.name == dataset), None)
-        if part is not None and index in part.indices and _is_cut_as_then(snapshot, part):
+        if part is not None and index in part.indices and is_cut_as_then(snapshot, part):
             return _InRun(store, snapshot, run, plan).task(dataset, index)
     return None
 
 
-def _is_cut_as_then(snapshot: Snapshot, part: PlannedDataset) -> bool:
+def is_cut_as_then(snapshot: Snapshot, part: PlannedDataset) -> bool:
+    """Return whether the indices of a planned dataset still mean what they meant when the plan was made."""
     dataset = snapshot.datasets.get(part.name)
     return dataset is not None and dataset.partitioning.spec == part.partitioning
 
@@ -103,6 +110,7 @@ class _InRun:
         self._snapshot = snapshot
         self._run = run
         self._state = state_now(run, store.leader())
+        self._plan = plan
         self._planned = {part.name: mask_of(snapshot, part) for part in plan.datasets if part.name in snapshot.datasets}
 
     def task(self, dataset: str, index: int) -> Task:
@@ -122,8 +130,17 @@ class _InRun:
         if last is not None and last.state is AttemptState.RUNNING and self._state is RunState.RUNNING:
             return replace(task, state="running")
         waits_for = self._waits_for(dataset, index)
-        if self._state not in {RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED}:
+        if self._state is RunState.CANCELLED:
             return replace(task, state="not built", waits_for=waits_for)
+        # What failed in a run that was handed over for a retry holds nothing back any more.
+        by = self._blocked_by(dataset, index) if self._state is not RunState.QUEUED else None
+        if by is not None:
+            found = hold(Wait.BLOCKED, self._run.id, dataset, by)
+            return replace(task, state="blocked", wait=found.text, hold=found, waits_for=waits_for)
+        if self._state is RunState.FAILED:
+            # What was missing then may be there now.
+            state = "not built" if self._has_missing(dataset) else "skipped"
+            return replace(task, state=state)
         found = self._hold(dataset, last, has_upstream=bool(waits_for))
         return replace(task, wait=found.text, hold=found, waits_for=waits_for)
 
@@ -144,6 +161,59 @@ class _InRun:
                 return hold(Wait.BACKING_OFF, run, dataset)
         ready = (one for reason, one in mine.items() if reason not in _OF_OTHERS)
         return next(ready, hold(Wait.SLOTS, run, dataset))
+
+    def _blocked_by(self, dataset: str, index: int) -> str | None:
+        """Return the nearest failed task, as dataset/key, that a task waits for, through others or not.
+
+        Returns:
+            An empty text if nothing of that has failed, but something cannot be built; None if neither is so.
+        """
+        failed: dict[str, set[int]] = {}
+        for attempt in self._store.last_attempts(self._run.id):
+            at = self._snapshot.grids[attempt.dataset].find(attempt.key) if attempt.dataset in self._planned else None
+            if at is not None and has_failed(attempt.state, self._state):
+                failed.setdefault(attempt.dataset, set()).add(at)
+        is_missing = self._has_missing(dataset)
+        if not failed and not is_missing:
+            return None
+        for name, at in self._upstream_in_run(dataset, index):
+            if at in failed.get(name, ()):
+                return f"{name}/{self._snapshot.grids[name].key(at)}"
+        return "" if is_missing and self._lacks(dataset, index) else None
+
+    def _lacks(self, dataset: str, index: int) -> bool:
+        """Return whether something that a task needs is missing now."""
+        everything = {part.name: np.ones(len(part.indices), dtype=bool) for part in self._plan.datasets}
+        now = with_problems(self._snapshot, self._plan, everything)
+        return any(
+            bool(part.blocked[np.searchsorted(part.indices, index)]) for part in now.datasets if part.name == dataset
+        )
+
+    def _has_missing(self, dataset: str) -> bool:
+        """Return whether tasks of a dataset waited for something missing, as the coordinator last said of the run."""
+        found = said(self._store, self._run.id)
+        missing = hold(Wait.BLOCKED, self._run.id, dataset)
+        return any(one.dataset == dataset and one.hold == missing for one in (found.held if found else ()))
+
+    def _upstream_in_run(self, dataset: str, index: int) -> Iterator[tuple[str, int]]:
+        """Yield a task and the tasks of the run that it waits for, through others or not, the nearest first."""
+        seen = {name: ~mask for name, mask in self._planned.items()}
+        edge = {dataset: np.array([index], dtype=np.int64)}
+        while edge:
+            above: dict[str, list[NDArray[np.int64]]] = {}
+            for name, indices in edge.items():
+                seen[name][indices] = True
+                yield from ((name, at) for at in indices.tolist())
+                for entry in self._snapshot.datasets[name].inputs.values():
+                    if entry.dataset in seen:
+                        reads = self._snapshot.reads(name, entry, indices)
+                        above.setdefault(entry.dataset, []).append(_read(reads, len(indices), len(seen[entry.dataset])))
+            edge = {}
+            for name, found in above.items():
+                indices = np.unique(np.concatenate(found))
+                indices = indices[~seen[name][indices]]
+                if indices.size:
+                    edge[name] = indices
 
     def _attempts(self, dataset: str, key: str) -> list[Attempt]:
         found = self._store.attempts(self._run.id, dataset=dataset, key=key)
@@ -169,3 +239,10 @@ class _InRun:
                     failed = bool(attempts) and has_failed(attempts[-1].state, self._state)
                     found[entry.dataset, key] = Upstream(entry.dataset, key, failed)
         return tuple(found.values())
+
+
+def _read(reads: Spans | Lists, tasks: int, size: int) -> NDArray[np.int64]:
+    """Return the upstream indices that some tasks read, in any order."""
+    if tasks <= FEW:  # A long chain is gone along one by one.
+        return np.array([at for task in range(tasks) for at in reads.of(task)], dtype=np.int64)
+    return np.flatnonzero(covered(reads, size))

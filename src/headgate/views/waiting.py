@@ -19,7 +19,7 @@ class Hold:
     Args:
         reason: Name of the `Wait`, in lower case.
         text: The reason in words.
-        what: The pool, breaker, dataset or class that holds them back; empty where the reason says all.
+        what: The pool, breaker, dataset, class or failed task that holds them back; empty where the reason says all.
         until: What would lift it, in words.
         until_ms: When that happens by itself, if that is known.
         next: Words of the `headgate` command that would lift it; empty if there is none.
@@ -48,7 +48,7 @@ class Said:
 
     Args:
         at_ms: Since when that has been so.
-        held: Its tasks that could run some day and do not now.
+        held: Its tasks that do not run and have not ended, or are blocked.
     """
 
     at_ms: int
@@ -87,6 +87,8 @@ def _until(wait: Wait, dataset: str, what: str, *, is_timed: bool) -> str:
     match wait:
         case Wait.NO_COORDINATOR:
             return "a coordinator takes up the run"
+        case Wait.BLOCKED:
+            return f"{what}, which failed, is built" if what else "what is missing is there"
         case Wait.UPSTREAM:
             return "everything upstream is built"
         case Wait.BACKING_OFF:
@@ -122,6 +124,8 @@ def _next(wait: Wait, run: str, what: str) -> tuple[str, ...]:
     match wait:
         case Wait.NO_COORDINATOR | Wait.PAUSED:
             return ("resume", run)
+        case Wait.BLOCKED:
+            return ("retry", run) if what else ()
         case Wait.BREAKER:
             return ("breaker", "reset", what)
         case _:

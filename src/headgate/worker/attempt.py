@@ -20,17 +20,21 @@ from headgate.project.functions import CONTEXT_PARAMETER, InputKind, kind_of, un
 from headgate.worker.failures import AttemptError, failed
 from headgate.worker.inputs import OpenInputs
 from headgate.worker.link import NO_LINK
-from headgate.worker.messages import Failed, Staged, StagedFile, Yielded
+from headgate.worker.messages import Failed, Split, Staged, StagedFile, Yielded
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from types import ModuleType
+
+    import pyarrow as pa
 
     from headgate.tables.staging import StagedTable
     from headgate.worker.batches import BatchStager
     from headgate.worker.link import Link
-    from headgate.worker.messages import Order
+    from headgate.worker.messages import Ending, Order
+
+    Made = StagedTable | Failed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ _entries: dict[tuple[str, str], _Entry] = {}
 """By the name and the code of the function: a process that runs attempts itself may see it edited."""
 
 
-def run_attempt(order: Order, link: Link = NO_LINK) -> Staged | Failed | Yielded:
+def run_attempt(order: Order, link: Link = NO_LINK) -> Ending:
     """Run one attempt of a synchronous function, here and now. Never raises."""
     inputs: OpenInputs | None = None
     started_ms, began = time.time_ns() // 1_000_000, time.perf_counter()
@@ -61,10 +65,10 @@ def run_attempt(order: Order, link: Link = NO_LINK) -> Staged | Failed | Yielded
         if order.batches_ms is not None:
             stager = _stage_batches(order, value, context, link, inputs)
             return Yielded(order.attempt) if stager is None else stager.staged(started_ms, began)
-        table = None if value is None else _stage(order, value)
+        made = _stage(order, value)
         if inputs is not None:
             inputs.check()
-        return _staged(order, table, context, started_ms, began)
+        return _told(order, made, context, started_ms, began)
     except BaseException as error:
         return _failed(order, error, inputs)
     finally:
@@ -72,7 +76,7 @@ def run_attempt(order: Order, link: Link = NO_LINK) -> Staged | Failed | Yielded
             inputs.close()
 
 
-async def run_attempt_async(order: Order) -> Staged | Failed:
+async def run_attempt_async(order: Order) -> Staged | Failed | Split:
     """Run one attempt of an `async def` function on this loop; what blocks goes to threads.
 
     Raises:
@@ -92,18 +96,17 @@ async def run_attempt_async(order: Order) -> Staged | Failed:
         value = entry.function(**arguments)
         if hasattr(value, "__await__"):
             value = await value
-        table = None
         if hasattr(value, "__anext__"):
             pulled = _Pulled(value, asyncio.get_running_loop())
             try:
-                table = await _in_thread(_stage, order, pulled, stop=pulled.stop)
+                made = await _in_thread(_stage, order, pulled, stop=pulled.stop)
             finally:
                 await value.aclose()
-        elif value is not None:
-            table = await _in_thread(_stage, order, value)
+        else:
+            made = _stage(order, None) if value is None else await _in_thread(_stage, order, value)
         if inputs is not None:
             inputs.check()
-        return _staged(order, table, context, started_ms, began)
+        return _told(order, made, context, started_ms, began)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
@@ -213,7 +216,10 @@ def _check_code(order: Order, module: ModuleType) -> None:
 def _add_context(order: Order, entry: _Entry, arguments: dict[str, Any]) -> Context | None:
     if not entry.wants_context:
         return None
-    context = Context(order.dataset, order.key, order.window, order.attempt, order.number, order.run, order.parameters)
+    keys = tuple(member.key for member in order.members) or (order.key,)
+    context = Context(
+        order.dataset, order.key, order.window, order.attempt, order.number, order.run, order.parameters, keys
+    )
     arguments[CONTEXT_PARAMETER] = context
     if order.resume is not None:
         context.resume_at(order.resume.offset)
@@ -233,30 +239,60 @@ def _stage_batches(
     return stager if stager.stage(value) else None
 
 
-def _stage(order: Order, value: object) -> StagedTable:
-    from headgate.tables.staging import stage
+def _stage(order: Order, value: object) -> Sequence[Made]:
+    """Stage what a function returned: one file, or one for each member of a ranged attempt; none for None."""
+    if value is None:
+        return (None,) * max(1, len(order.members))
     from headgate.worker.results import open_result
+    from headgate.worker.split import split
 
     schema, batches = open_result(value, order.dataset)
+    if not order.members:
+        return (_stage_one(order.stage, schema, batches),)
+    made: list[Made] = []
+    for member, rows in split(order, schema, batches):
+        try:
+            made.append(_stage_one(member.stage, schema, rows.to_batches()))
+        except Exception as error:
+            made.append(failed(member.attempt, error))
+    return made
+
+
+def _stage_one(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> StagedTable:
+    from headgate.tables.staging import stage
+
     try:
-        return stage(Path(order.stage), schema, batches)
+        return stage(Path(path), schema, batches)
     except UnavailableError as error:
         raise AttemptError(ErrorClass.RESOURCE, error.message, hint=error.hint) from error
 
 
-def _staged(order: Order, table: StagedTable | None, context: Context | None, started_ms: int, began: float) -> Staged:
-    return Staged(
-        attempt=order.attempt,
-        files=[StagedFile(order.stage, table.rows, table.bytes, table.hash)] if table else [],
-        rows=table.rows if table else 0,
-        bytes=table.bytes if table else 0,
-        content=table.content if table else "",
-        schema=list(table.schema) if table else None,
-        watermark_ms=context.watermark_ms if context else None,
-        offsets=(context.offsets or None) if context else None,
-        started_ms=started_ms,
-        elapsed_ms=(time.perf_counter() - began) * 1000,
-    )
+def _told(
+    order: Order, made: Sequence[Made], context: Context | None, started_ms: int, began: float
+) -> Staged | Failed | Split:
+    """Return what the coordinator is told of what was staged."""
+    elapsed_ms = (time.perf_counter() - began) * 1000
+
+    def told(attempt: int, path: str, one: Made) -> Staged | Failed:
+        if isinstance(one, Failed):
+            return one
+        return Staged(
+            attempt=attempt,
+            files=[StagedFile(path, one.rows, one.bytes, one.hash)] if one else [],
+            rows=one.rows if one else 0,
+            bytes=one.bytes if one else 0,
+            content=one.content if one else "",
+            schema=list(one.schema) if one else None,
+            watermark_ms=context.watermark_ms if context else None,
+            offsets=(context.offsets or None) if context else None,
+            started_ms=started_ms,
+            elapsed_ms=elapsed_ms,
+        )
+
+    if not order.members:
+        return told(order.attempt, order.stage, made[0])
+    parts = zip(order.members, made, strict=True)
+    return Split(order.attempt, [told(member.attempt, member.stage, one) for member, one in parts])
 
 
 def _failed(order: Order, error: BaseException, inputs: OpenInputs | None) -> Failed:

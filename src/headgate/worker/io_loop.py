@@ -20,7 +20,6 @@ from headgate.worker.messages import (
     Drop,
     Failed,
     Order,
-    Staged,
     Work,
     YieldUp,
     frame,
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
 
+    from headgate.worker.messages import Ending
+
 
 class IoWorker(asyncio.Protocol):
     """Serves one channel until its coordinator is gone.
@@ -44,14 +45,14 @@ class IoWorker(asyncio.Protocol):
     """
 
     def __init__(
-        self, channel: socket.socket, run: Callable[[Order], Coroutine[Any, Any, Staged | Failed]], beat_s: float
+        self, channel: socket.socket, run: Callable[[Order], Coroutine[Any, Any, Ending]], beat_s: float
     ) -> None:
         self._channel = channel
         self._run = run
         self._beat_s = beat_s
         self._lifeline = Lifeline(channel)
         self._inbox = bytearray()
-        self._tasks: dict[int, asyncio.Task[Staged | Failed]] = {}
+        self._tasks: dict[int, asyncio.Task[Ending]] = {}
         self._dropped: set[int] = set()
         self._outbox = bytearray()
         self._transport: asyncio.WriteTransport
@@ -102,7 +103,7 @@ class IoWorker(asyncio.Protocol):
             case YieldUp():
                 pass  # No async function has batch checkpoints.
 
-    def _settle(self, attempt: int, task: asyncio.Task[Staged | Failed]) -> None:
+    def _settle(self, attempt: int, task: asyncio.Task[Ending]) -> None:
         del self._tasks[attempt]
         was_dropped = attempt in self._dropped
         self._dropped.discard(attempt)

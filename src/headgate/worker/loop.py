@@ -21,13 +21,10 @@ from headgate.worker.messages import (
     Beat,
     Cancelled,
     Drop,
-    Failed,
     Order,
     Progressed,
     Returned,
-    Staged,
     Work,
-    Yielded,
     YieldUp,
     frame,
     split_frames,
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from headgate.worker.link import Link
+    from headgate.worker.messages import Ending
 
 PATIENCE_S = 1.0
 """How long an attempt may run before what waits behind it is given back."""
@@ -56,9 +54,7 @@ class SyncWorker:
         beat_s: Time between two beats.
     """
 
-    def __init__(
-        self, channel: socket.socket, run: Callable[[Order, Link], Staged | Failed | Yielded], beat_s: float
-    ) -> None:
+    def __init__(self, channel: socket.socket, run: Callable[[Order, Link], Ending], beat_s: float) -> None:
         self._channel = channel
         self._run = run
         self._beat_s = beat_s
@@ -109,7 +105,7 @@ class SyncWorker:
                     return order
             self._readable.poll()
 
-    def _outcome(self, order: Order) -> Staged | Failed | Yielded:
+    def _outcome(self, order: Order) -> Ending:
         try:
             return self._run(order, self)
         except Exception as error:

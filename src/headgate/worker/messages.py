@@ -70,8 +70,21 @@ class Resume(Struct, frozen=True):
     offsets: dict[str, int | str] | None
 
 
+class Member(Struct, frozen=True):
+    """One of the partitions that a ranged attempt takes; the fields are those of `Order`."""
+
+    attempt: int
+    key: str
+    window: tuple[int, int] | None
+    number: int
+    stage: str
+
+
 class Order(Struct, frozen=True):
-    """One attempt to run.
+    """One attempt to run, or a ranged one: neighbouring partitions of a dataset in one call of its function.
+
+    A ranged attempt has members, and the number, key, try and place of the first of them; its window spans them all,
+    and its inputs are everything that any of them reads, each file once.
 
     Args:
         attempt: Its number: identity and fencing token.
@@ -92,6 +105,9 @@ class Order(Struct, frozen=True):
         spread: Among how many workers, at most, the orders of this class may be at a time; 0 for all.
         batches_ms: How often at most progress is saved; None if the function yields no batches.
         resume: Where it goes on; None at the beginning.
+        members: The partitions of a ranged attempt, in order of the grid; none for an ordinary one.
+        partition_column: Column of the result that says which of them a row belongs to.
+        zone: Time zone of the dataset's windows, for dates and times without one in that column.
     """
 
     attempt: int
@@ -112,6 +128,9 @@ class Order(Struct, frozen=True):
     spread: int = 0
     batches_ms: int | None = None
     resume: Resume | None = None
+    members: list[Member] = []
+    partition_column: str = ""
+    zone: str = "UTC"
 
 
 class StagedFile(Struct, frozen=True):
@@ -150,6 +169,13 @@ class Failed(Struct, frozen=True, tag="failed"):
     message: str
     hint: str
     traceback: str
+
+
+class Split(Struct, frozen=True, tag="split"):
+    """A ranged attempt has ended: what became of each of its members, in order. `attempt` is that of the order."""
+
+    attempt: int
+    members: list[Staged | Failed]
 
 
 class Progressed(Struct, frozen=True, tag="progressed"):
@@ -215,9 +241,13 @@ class Work(Struct, frozen=True, tag="work"):
     orders: list[Order]
 
 
-Outcome = Staged | Failed | Yielded | Returned | Cancelled | Lost
+Ending = Staged | Failed | Split | Yielded
+"""How an attempt that has run comes back."""
+Outcome = Ending | Returned | Cancelled | Lost
 Report = Outcome | Progressed
-FromWorker = Staged | Failed | Yielded | Returned | Cancelled | Progressed | Beat
+AttemptReport = Staged | Failed | Yielded | Returned | Cancelled | Lost | Progressed
+"""What is left when ranged attempts are taken apart (`drivers.ranged`)."""
+FromWorker = Ending | Returned | Cancelled | Progressed | Beat
 ToWorker = Work | Drop | YieldUp
 
 _LENGTH = struct.Struct(">I")

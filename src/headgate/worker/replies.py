@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import traceback
+from typing import TYPE_CHECKING
 
 from headgate.model.run import ErrorClass
-from headgate.worker.messages import Failed, Staged, Yielded, frame
+from headgate.worker.messages import Failed, frame
+
+if TYPE_CHECKING:
+    from headgate.worker.messages import Ending
 
 
-def reply(outcome: Staged | Failed | Yielded) -> bytes:
+def reply(outcome: Ending) -> bytes:
     """Return an outcome as a frame; one that cannot be sent becomes a failure that says so."""
     try:
         return frame([outcome])

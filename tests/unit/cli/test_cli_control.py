@@ -81,6 +81,10 @@ def data(root: Path, *arguments: str, code: int = 0) -> Any:
     return json.loads(call(root, *arguments, "--json", code=code).stdout)
 
 
+def data_lines(root: Path, *arguments: str) -> list[Any]:
+    return [json.loads(line) for line in call(root, *arguments, "--json").stdout.splitlines()]
+
+
 def journal(root: Path) -> list[tuple[str, str, str, dict[str, Any]]]:
     store = opened(root)
     try:
@@ -148,9 +152,39 @@ def test_what_has_ended_is_not_steered(root: Path, verb: str) -> None:
     run = recorded(root, RunState.SUCCEEDED)
     changes = ["concurrency=1"] if verb == "set" else []
     done = call(root, verb, run, *changes, "--reason", "x", code=1)
-    assert done.stderr == f"error: run {run} is succeeded: there is nothing to {verb}\n"
+    assert done.stderr == f"error: run {run} has succeeded: there is nothing to {verb}\n"
     assert done.stdout == ""
     assert journal(root)[-1][0] == f"{verb} refused"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kind", "refused", "body"),
+    [
+        (["set", "pool", "warehouse=4"], 1, "set pool", "no coordinator is alive", {"pool": "warehouse", "slots": 4}),
+        (["set", "pool", "wharehouse=4"], 2, "set pool", "there is no pool", {"pool": "wharehouse", "slots": "4"}),
+        (["set", "pool", "warehouse=0"], 2, "set pool", "slots of pool warehouse must be", {"slots": "0"}),
+        (["set", "latest", "concurrency=many"], 2, "set", "concurrency must be", {"concurrency": "many"}),
+        (["set", "nope", "concurrency=1"], 2, "set", "there is no run 'nope'", {"concurrency": 1}),
+        (["pause", "latest"], 1, "pause", "has succeeded: there is nothing to pause", {}),
+        (["cancel", "latest"], 1, "cancel", "has succeeded: there is nothing to cancel", {}),
+        (["resume", "latest"], 1, "resume", "has succeeded: nothing is left to do", {}),
+        (["retry", "latest"], 1, "retry", "has succeeded: nothing is left to do", {}),
+        (["retry", "nope"], 2, "retry", "there is no run 'nope'", {}),
+        (["breaker", "trip", "flihgts"], 2, "breaker", "there is no breaker", {"breaker": "flihgts", "action": "trip"}),
+    ],
+)
+def test_what_is_refused_is_in_the_journal_once(
+    root: Path, arguments: list[str], code: int, kind: str, refused: str, body: dict[str, Any]
+) -> None:
+    run = recorded(root, RunState.SUCCEEDED)
+    before = len(journal(root))
+    call(root, *arguments, "--reason", "we need it", code=code)
+    ((found, author, reason, said),) = journal(root)[before:]
+    assert (found, author, reason) == (f"{kind} refused", "ada", "we need it")
+    assert refused in said.pop("refused")
+    assert body.items() <= said.items()
+    about = {"latest": run, "nope": "nope"}.get(arguments[1], "")
+    assert data_lines(root, "journal", "--kind", kind)[-1]["run"] == about
 
 
 def test_a_breaker_is_tripped_and_reset_before_anything_ran(root: Path) -> None:
@@ -187,9 +221,9 @@ def test_a_pool_is_changed_in_the_configuration_where_no_coordinator_lives(root:
     [
         (["pause", "nope"], ["there is no run 'nope'"]),
         (["set", "nope", "concurrency=1"], ["there is no run 'nope'"]),
-        (["set", "latest", "concurrency"], ["'concurrency' is no change"]),
-        (["set", "latest", "=4"], ["'=4' is no change"]),
-        (["set", "latest", "concurrency="], ["is no change"]),
+        (["set", "latest", "concurrency"], ["'concurrency' is not NAME=VALUE"]),
+        (["set", "latest", "=4"], ["'=4' is not NAME=VALUE"]),
+        (["set", "latest", "concurrency="], ["is not NAME=VALUE"]),
         (["set", "latest", "concurrency=1", "concurrency=2"], ["'concurrency' is given twice"]),
         (["set", "latest", "concurency=1"], ["a run has no setting 'concurency'"]),
         (["set", "latest", "concurrency=-1"], ["concurrency must be a whole number from 0", "'-1'"]),
@@ -200,7 +234,7 @@ def test_a_pool_is_changed_in_the_configuration_where_no_coordinator_lives(root:
         (["set", "latest", "order=latest"], ["order must be one of oldest, newest, critical, got 'latest'"]),
         (["set", "latest", "order=none"], ["order must be one of"]),
         (["set", "pool", "warehose=4"], ["there is no pool 'warehose'"]),
-        (["set", "pool", "warehouse=0"], ["warehouse must be a whole number from 1"]),
+        (["set", "pool", "warehouse=0"], ["slots of pool warehouse must be a whole number from 1"]),
         (["set", "pool", "warehouse=4", "flights=1"], ["one pool at a time"]),
         (["breaker", "trip"], ["trip which breaker?"]),
         (["breaker", "trip", "flihgts"], ["there is no breaker 'flihgts'"]),

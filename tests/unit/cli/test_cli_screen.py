@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -51,7 +52,7 @@ def test_draining_is_said() -> None:
 
 def test_a_log_gets_the_start_the_draining_once_and_no_flood(capsys: pytest.CaptureFixture[str]) -> None:
     with screen.screen() as shown:
-        shown.start("r1")
+        shown.start("r1", is_followed=False)
         for _ in range(100):
             shown.show(progress())
         shown.show(progress(draining=True))
@@ -59,3 +60,22 @@ def test_a_log_gets_the_start_the_draining_once_and_no_flood(capsys: pytest.Capt
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == ["run r1", screen.DRAINING]
+
+
+def test_who_follows_is_told_that_leaving_does_no_harm(capsys: pytest.CaptureFixture[str]) -> None:
+    with screen.screen() as shown:
+        shown.start("r1", is_followed=True)
+    assert capsys.readouterr().err == "run r1 goes on in another process: Ctrl-C leaves it alone\n"
+    console = Console(file=io.StringIO(), width=90, color_system=None)
+    with console.capture() as captured:
+        console.print(screen.picture("r1", progress(), is_followed=True))
+    assert captured.get().splitlines()[1].rstrip() == "it goes on in another process: Ctrl-C leaves it alone"
+
+
+def test_who_stops_the_runs_of_others_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with screen.screen() as shown:
+        shown.show(replace(progress(draining=True), others=2))
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told == f"{screen.DRAINING}. With it 2 other runs of this process: who follows one goes on with it"
+    one = screen.draining_text(replace(progress(), others=1))
+    assert one == f"{screen.DRAINING}. With it another run of this process: who follows one goes on with it"

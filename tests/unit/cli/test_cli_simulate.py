@@ -8,8 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from headgate.cli.main import main
-from headgate.cli.plan import forecast_text
-from headgate.views.forecast import Forecast
+from headgate.cli.simulate import _date
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +78,7 @@ def test_as_json(shop: str) -> None:
     assert found["as_is"]["p50_at_ms"] == found["start_ms"] + 2000
     assert (found["as_is"]["p90_ms"], found["changed"]["p90_ms"]) == (2000, 1000)
     assert found["as_is"]["chain"] == [{"dataset": "orders", "partitions": 1, "elapsed_ms": 1000}]
-    assert {wait["wait"] for wait in found["as_is"]["waits"]} == {"SLOTS"}
+    assert {wait["wait"] for wait in found["as_is"]["waits"]} == {"slots"}
     assert data(shop, *AT)["changed"] is None
 
 
@@ -92,7 +91,22 @@ def test_the_same_seed_says_the_same(shop: str) -> None:
 def test_what_never_ends_and_what_fails_is_said(shop: str) -> None:
     shut = call(shop, *AT, "--set", "class.backfill.floor=0", "--set", "class.backfill.ceiling=0")
     assert ["done", "after,", "half", "of", "the", "runs", "30", "s", "never"] in [x.split() for x in shut.splitlines()]
-    assert "partitions that are not built" in call(shop, *AT, "--set", "failures=100%")
+    failing = call(shop, *AT, "--set", "failures=100%")
+    rows = [line.split() for line in failing.splitlines()]
+    assert ["partitions", "that", "are", "not", "built", "0.0", "30.0"] in rows
+    assert ["runs", "that", "build", "everything", "100%", "0%"] in rows
+    assert "  ends after, half of the runs" in failing
+    assert "done" not in failing
+    found = data(shop, *AT, "--set", "failures=100%")
+    assert (found["as_is"]["complete"], found["changed"]["complete"], found["changed"]["failed"]) == (1, 0, 30)
+
+
+def test_long_attempts_end_some_day(shop: str) -> None:
+    longest = call(shop, *AT, "--set", "duration=277777h")
+    rows = [line.split() for line in longest.splitlines()]
+    assert ["done", "after,", "half", "of", "the", "runs", "30", "s", "8,333,310", "h", "00", "min"] in rows
+    assert "never" not in longest
+    assert _date(10**15) == "after the year 9999"
 
 
 def test_what_cannot_be_built_is_left_out(shop: str, tmp_path: Path) -> None:
@@ -103,7 +117,7 @@ def test_what_cannot_be_built_is_left_out(shop: str, tmp_path: Path) -> None:
 
 
 def test_nothing_to_do(shop: str) -> None:
-    assert call(shop, "--start", "2030-01-01") == "nothing to do: no partition is in this range\n"
+    assert call(shop, "--start", "2030-01-01").startswith("nothing to do: no partition is in this range")
     assert data(shop, "--start", "2030-01-01")["partitions"] == 0
     assert data(shop, "--start", "2030-01-01", command="plan")["forecast"] is None
 
@@ -114,6 +128,8 @@ def test_nothing_to_do(shop: str) -> None:
         (("--class", "fast"), "there is no service class 'fast'"),
         (("--set", "pool.x=1"), "there is no pool 'x'"),
         (("--set", "speed=1"), "--set does not know 'speed'"),
+        (("--set", "concurrency=0"), "--set concurrency must be a whole number from 1 to 1000000, got '0'"),
+        (("--set", "duration=0"), "--set duration must be a length of time"),
         (("--at", "tonight"), "--at tonight is no date"),
         (("--at", "1066-10-14"), "--at"),
         (("--runs", "0"), "--runs"),
@@ -130,23 +146,14 @@ def test_an_offset_of_the_begin_counts(shop: str) -> None:
 
 def test_a_plan_shows_its_forecast(shop: str) -> None:
     shown = call(shop, command="plan")
-    assert "\nabout 30 s (1 simulated run); no history of orders, revenue, revenue_weekly: assumed 1 s" in shown
+    assert "\nabout 30 s (1 simulated run)\nslots taken for 30 s" in shown
+    assert "\nno history of orders, revenue, revenue_weekly: assumed 1 s for each attempt" in shown
     found = data(shop, command="plan")["forecast"]
-    assert found == {
-        "runs": 1,
-        "p50_ms": 30_000,
-        "p90_ms": 30_000,
-        "assumed": ["orders", "revenue", "revenue_weekly"],
-        "assumed_ms": 1000,
-    }
-
-
-def test_a_forecast_in_one_line() -> None:
-    assert forecast_text(Forecast(200, 720_000, 900_000, (), 0)) == (
-        "about 12 min 00 s, 90 % sure below 15 min 00 s (200 simulated runs)"
-    )
-    assert forecast_text(Forecast(9, None, None, (), 0)) == "would not end (9 simulated runs): see `headgate simulate`"
-    many = tuple(f"d{n}" for n in range(8))
-    assert "no history of d0, d1, d2, d3, d4, d5 and 2 more datasets: assumed" in forecast_text(
-        Forecast(1, 5, 5, many, 1000)
-    )
+    names = ["orders", "revenue", "revenue_weekly"]
+    assert (found["runs"], found["p50_ms"], found["p90_ms"]) == (1, 30_000, 30_000)
+    assert (found["assumed"], found["assumed_ms"], found["accuracy"]) == (names, 1000, None)
+    assert [(one["name"], one["basis"], one["busy_ms"]) for one in found["datasets"]] == [
+        ("orders", "assumed", 14_000),
+        ("revenue", "assumed", 14_000),
+        ("revenue_weekly", "assumed", 2_000),
+    ]

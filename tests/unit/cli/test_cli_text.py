@@ -92,9 +92,26 @@ def test_failures_show_the_first_line_of_what_went_wrong() -> None:
     long = EndedTask("sales", "2024-01-01", "permanent", "ValueError: " + "x" * 400, "look there", "")
     lines = EndedTask("sales", "2024-01-02", "permanent", "\nKeyError: 'a'\nand more", "", "")
     short = EndedTask("sales", "2024-01-03", "lost", "", "", "")
-    assert text.failures_text([long, lines, short]).splitlines() == [
+    shown = text.failures_text([long, lines, short], shown=5, total=3, more="there")
+    assert shown.splitlines() == [
         "  sales/2024-01-01 (permanent) ValueError: " + "x" * 288 + " ...",
         "    hint: look there",
         "  sales/2024-01-02 (permanent) KeyError: 'a' ...",
         "  sales/2024-01-03 (lost) ",
     ]
+
+
+def test_failures_that_are_alike_are_one_line_with_one_remedy() -> None:
+    busy = [EndedTask("sales", f"2024-01-{day:02}", "transient", "503", "wait", "trace") for day in range(1, 9)]
+    other = EndedTask("trend", "2024-01-01", "transient", "503", "wait", "")
+    shown = text.failures_text([busy[0], other, *busy[1:]], shown=5, total=20, more="headgate status r1")
+    assert shown.splitlines() == [
+        "  sales, 8 times (transient) 503",
+        "    2024-01-01, 2024-01-02, 2024-01-03, 2024-01-04, 2024-01-05 and 3 more",
+        "    hint: wait",
+        "  trend/2024-01-01 (transient) 503",
+        "    hint: wait",
+        "  ... and 11 more: headgate status r1",
+    ]
+    few = text.failures_text([busy[0], other], shown=1, total=2, more="see --json")
+    assert few.splitlines()[-1] == "  ... and 1 more: see --json"

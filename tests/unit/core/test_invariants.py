@@ -11,6 +11,7 @@ from headgate.core.edges import SameEdge
 from headgate.core.effects import StartAttempt, Step
 from headgate.core.events import AttemptFailed, AttemptSucceeded, Lane, RunSubmitted, SlotsOffered, Stage
 from headgate.core.invariants import unlawful_starts, violations
+from headgate.core.ranged import RangedAttempt
 from headgate.core.scheduler import Scheduler
 from headgate.model.breaker import BreakerState
 from headgate.model.policy import BACKFILL, BreakerPolicy, Pool, RetryPolicy
@@ -202,7 +203,8 @@ def test_starts_that_a_rule_forbade(crowded):
     live = crowded.runs["r"]
     step = Step([], [StartAttempt("r", 0, 0, 0, 1, 9)])
     assert unlawful_starts(crowded, step) == []
-    crowded.pools["p"].capacity = crowded.datasets["a"].capacity = live.concurrency = crowded.total = 0
+    crowded.pools["p"].capacity = live.concurrency = crowded.total = 0
+    crowded.datasets["a"].used = 5
     crowded.lanes[Lane.PROCESS].by_name["backfill"].allowed = 0
     live.is_paused = True
     breaker = crowded.breakers["dataset:a"]
@@ -211,13 +213,37 @@ def test_starts_that_a_rule_forbade(crowded):
     texts = [text.removeprefix("task 0 of run r was started, but ") for text in unlawful_starts(crowded, step)]
     assert texts == [
         "p has 0 slots",
-        "a has 0 slots",
+        "5 of a run, it may be one of 4",
         "the run may have 0",
         "all may have 0",
         "backfill may have 0",
         "the run starts nothing",
         "breaker dataset:a is open",
     ]
+
+
+def test_a_class_that_miscounts_who_is_held_back(crowded):
+    crowded.lanes[Lane.PROCESS].by_name["backfill"].n_held += 1
+    assert broken(crowded, "backfill counts 2 stages that are held back, not 1")
+
+
+def test_ranged_attempts_that_are_none(scheduler):
+    live = scheduler.runs["r"]
+    live.ranged[2] = RangedAttempt(-1, 2)
+    live.apart.add(2)
+    assert broken(
+        scheduler,
+        "the ranged attempt -1 counts 2 tasks, it has [2], 1 may be",
+        "the ranged attempt -1 has tasks that have failed before",
+    )
+    live.ranged[2].left = 1
+    live.ranged[5] = RangedAttempt(-2, 1)
+    assert broken(scheduler, "the ranged attempt -2 has [5], which do not run")
+
+
+def test_a_queue_whose_first_was_taken(scheduler):
+    scheduler.runs["r"].tasks.taken.add(3)
+    assert broken(scheduler, "the first in the queue of stage 1 was taken")
 
 
 def test_one_try_too_many(scheduler):

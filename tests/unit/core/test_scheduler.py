@@ -18,6 +18,7 @@ from headgate.core.events import (
     CancelRequested,
     DrainRequested,
     Lane,
+    PauseRequested,
     PoolResized,
     RetryRequested,
     RunSubmitted,
@@ -147,10 +148,30 @@ def test_long_chains_of_skips_and_blocks_need_no_recursion():
     assert scheduler.runs["r"].tasks.total(TaskState.BLOCKED) == n - 1
 
 
-def test_a_higher_limit_of_a_dataset_lets_those_go_on_who_waited_for_it():
-    scheduler = submitted(stage(3, concurrency=1), slots=9)
-    step = scheduler.handle(RunSubmitted("other", [stage(0, concurrency=3)]), 0)
-    assert started(step) == [("r", 1), ("r", 2)]
+def test_each_run_keeps_its_own_bound_of_a_dataset_and_all_attempts_count():
+    scheduler = submitted(stage(9, concurrency=2))
+    scheduler.handle(RunSubmitted("wide", [stage(9, concurrency=3)], priority=1), 0)
+    scheduler.handle(RunSubmitted("open", [stage(1)], priority=2), 0)
+    first = scheduler.handle(SlotsOffered(Lane.PROCESS, 9, 9), 0)
+    assert started(first) == [("open", 0), ("wide", 0), ("wide", 1)]
+    # Two of the others are left: as many as the narrow one bears.
+    assert started(scheduler.handle(AttemptSucceeded("open", 0, True), 0)) == [("wide", 2)]
+    assert started(scheduler.handle(PauseRequested("wide"), 0)) == []
+    assert started(scheduler.handle(AttemptSucceeded("wide", 0, True), 0)) == []
+    assert started(scheduler.handle(AttemptSucceeded("wide", 1, True), 0)) == [("r", 0)]
+    assert started(scheduler.handle(RunSubmitted("late", [stage(2)]), 0)) == [("late", 0), ("late", 1)]
+
+
+@pytest.mark.parametrize("bounds", [(None, 1), (1, None), (1, 2), (2, 1)])
+def test_the_order_of_submissions_does_not_change_a_bound_of_a_dataset(bounds):
+    scheduler = Scheduler()
+    for number, concurrency in enumerate(bounds):
+        scheduler.handle(RunSubmitted(f"r{number}", [stage(4, concurrency=concurrency)], priority=-number), 0)
+    starts = started(scheduler.handle(SlotsOffered(Lane.PROCESS, 6, 6), 0))
+    # The first run goes as far as its own bound, the second as far as is left of its.
+    mine = 4 if bounds[0] is None else bounds[0]
+    theirs = 4 if bounds[1] is None else max(0, bounds[1] - mine)
+    assert [run for run, _ in starts] == ["r0"] * mine + ["r1"] * theirs
 
 
 def test_a_larger_pool_lets_those_go_on_who_waited_for_it():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from headgate.drivers.takeover import take_over
 from headgate.drivers.world import look
 from headgate.executors.inline import InlineExecutor
 from headgate.model.plan import Request
-from headgate.model.run import RunState
+from headgate.model.run import AttemptState, RunState
 from headgate.planning.planner import make_plan
 from headgate.project.load import load
 from headgate.store.sqlite import open_store
@@ -21,6 +22,19 @@ if TYPE_CHECKING:
     from headgate.project.load import Project
     from headgate.store.store import Store
 
+TOML = """
+[project]
+modules = ["live_pipeline"]
+[retry]
+budget = 0
+budget_min = 2
+backoff = 0.001
+[breaker]
+failures = 100
+[datasets.bad.breaker]
+failures = 2
+cooldown = 0.001
+"""
 PIPELINE = """
 import pyarrow as pa
 
@@ -32,6 +46,16 @@ def long(ctx: headgate.Context) -> pa.Table:
     return pa.table({"attempt": [ctx.attempt]})
 
 
+@headgate.dataset(partitions=headgate.static(["a", "b", "c", "d"]))
+def busy(ctx: headgate.Context) -> pa.Table:
+    raise ConnectionError("they are busy")
+
+
+@headgate.dataset(partitions=headgate.static(["a", "b", "c"]))
+def bad(ctx: headgate.Context) -> pa.Table:
+    raise ValueError("no good")
+
+
 @headgate.dataset(partitions=headgate.static(["a"]))
 def short(ctx: headgate.Context) -> pa.Table:
     return pa.table({"attempt": [ctx.attempt]})
@@ -40,7 +64,7 @@ def short(ctx: headgate.Context) -> pa.Table:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[tuple[Project, Store, Coordinator]]:
-    (tmp_path / "headgate.toml").write_text('[project]\nmodules = ["live_pipeline"]\n')
+    (tmp_path / "headgate.toml").write_text(TOML)
     (tmp_path / "live_pipeline.py").write_text(PIPELINE)
     project = load(tmp_path)
     paths = project.paths
@@ -68,3 +92,22 @@ def test_a_head_that_moved_while_a_run_was_alone_is_no_surprise_for_the_next(ope
         coordinator.drive()
     assert [store.run(run).state for run in runs] == [RunState.SUCCEEDED] * 4
     assert len(store.checkpoints("short")) == 3
+
+
+def test_what_is_given_up_because_too_much_was_retried_has_failed(opened):
+    _, store, coordinator = opened
+    run = submit(opened, "busy")
+    assert coordinator.drive().state is RunState.FAILED
+    states = Counter(attempt.state for attempt in store.attempts(run))
+    assert states == {AttemptState.RETRIED: 2, AttemptState.FAILED: 4}
+    assert {attempt.state for attempt in store.last_attempts(run)} == {AttemptState.FAILED}
+    assert all(attempt.failure.message == "ConnectionError: they are busy" for attempt in store.attempts(run))
+
+
+def test_a_breaker_that_opens_by_itself_is_in_the_journal_once(opened):
+    _, store, coordinator = opened
+    submit(opened, "bad")
+    assert coordinator.drive().state is RunState.FAILED
+    (entry,) = store.journal_entries(kind="breaker")
+    assert (entry.kind, entry.author, entry.reason) == ("breaker.opened", "ada", "2 failures in a row")
+    assert [record.name for record in store.breakers()] == ["dataset:bad"]

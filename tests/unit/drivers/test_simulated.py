@@ -7,7 +7,8 @@ import pytest
 
 from headgate.core.edges import RangeEdge, SameEdge
 from headgate.core.events import Lane, Stage
-from headgate.drivers.simulated import Behaviour, Binding, Setting, quantile, simulate
+from headgate.drivers.setting import Behaviour, Binding, Setting, quantile
+from headgate.drivers.simulated import simulate
 from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.policy import BACKFILL, FRESH, BreakerPolicy, Pool, RetryPolicy
 from headgate.model.reason import Wait
@@ -199,3 +200,75 @@ def test_the_budget_ends_the_simulation_after_one_run_at_least():
 def test_what_is_certain_is_simulated_once():
     assert simulate(setting(stage(3)), runs=50, looks=0).runs == 1
     assert simulate(lucky(3), runs=50, looks=0).runs == 50
+
+
+def test_partitions_have_factors_of_their_own():
+    one = setting(stage(3), behaviour=replace(takes(1000), factors=np.array([1.0, 0.5, 4.0])))
+    assert elapsed_ms(one) == 5500
+
+
+def test_the_first_attempt_of_each_slot_takes_longer():
+    one = setting(stage(8), slots=2, behaviour=replace(takes(100), warm_up_ms=3000))
+    assert elapsed_ms(one) == 3400
+
+
+def test_a_chunk_takes_as_long_as_its_partitions_one_after_another():
+    chunked = replace(takes(1000), chunks=np.array([0, 3]), partitions=5)
+    found = simulate(setting(stage(2), slots=2, behaviour=chunked), runs=1)
+    assert (found.elapsed_ms, found.attempts, found.busy_ms) == ((3000,), (5,), (5000,))
+
+
+def test_failures_in_chunks_take_time_and_are_counted():
+    chunked = replace(takes(1000, fails=1.0), chunks=np.array([0, 3]), partitions=5)
+    found = simulate(setting(stage(2, retry=RetryPolicy(attempts=2)), slots=2, behaviour=chunked), runs=2)
+    assert (found.elapsed_ms, found.attempts) == ((6000, 6000), (10,))
+    assert (found.failed, found.complete) == (5, 0)
+
+
+def test_a_run_is_complete_if_everything_was_built_that_could_be():
+    states = np.array([TaskState.BLOCKED, TaskState.WAITING], np.uint8)
+    found = simulate(setting(stage(2, states=states)), runs=2)
+    assert (found.complete, found.failed) == (1, 0)
+    never = simulate(setting(stage(2), classes=(FRESH, replace(BACKFILL, ceiling=0.0, floor=0.0))), runs=2)
+    assert never.complete == 0
+    assert (
+        0
+        < simulate(setting(stage(1, retry=RetryPolicy(attempts=1)), behaviour=takes(10, fails=0.5)), runs=40).complete
+        < 1
+    )
+
+
+def test_what_can_yield_makes_room_for_fresh_tasks_and_goes_on():
+    patient = (replace(FRESH, patience_ms=60_000), BACKFILL)
+    one = setting(stage(2), behaviour=takes(10 * HOUR_MS), classes=patient)
+    stubborn = simulate(one, runs=20)
+    found = simulate(replace(one, stages=[replace(one.stages[0], can_yield=True)]), runs=20)
+    # A tenth of an attempt after a fresh task has lost its patience, at the latest.
+    assert quantile(found.fresh_ms, 1.0) <= HOUR_MS + 60_000
+    assert quantile(stubborn.fresh_ms, 0.5) > 3 * HOUR_MS
+    # No work is lost, and what goes on is no other attempt.
+    assert found.elapsed_ms == stubborn.elapsed_ms == (20 * HOUR_MS,) * 20
+    assert (found.attempts, found.busy_ms) == ((2,), (20 * HOUR_MS,))
+
+
+def ranged(n: int, batch: int, **changes) -> Stage:
+    following = np.append(np.arange(1, n), -1).astype(np.int32)
+    return stage(n, batch=batch, successor=following, **changes)
+
+
+def test_a_ranged_attempt_takes_one_slot_and_as_long_as_its_longest_partition():
+    one = setting(ranged(4, 2), behaviour=replace(takes(1000), factors=np.array([1.0, 3.0, 2.0, 1.0])))
+    found = simulate(one, runs=1)
+    assert (found.elapsed_ms, found.attempts, found.busy_ms) == ((5000,), (4,), (5000,))
+    assert elapsed_ms(setting(ranged(4, 2), slots=2)) == 1000
+    assert elapsed_ms(setting(ranged(10, 4), stage(3, dataset="t"), slots=2)) == 3000
+
+
+def test_what_fails_in_a_ranged_attempt_is_tried_alone():
+    policy = RetryPolicy(attempts=9, backoff_ms=0, budget=1.0)
+    lucky = simulate(setting(ranged(40, 4, retry=policy), slots=2, behaviour=takes(1000, fails=0.2)), runs=20)
+    assert lucky.complete == 1
+    assert 44 < lucky.attempts[0] < 60
+    assert lucky.elapsed_ms[0] > 5000
+    chunked = replace(takes(1000), chunks=np.array([0, 4]), partitions=8, together=4)
+    assert elapsed_ms(setting(stage(2), behaviour=chunked)) == 2000

@@ -17,7 +17,7 @@ from headgate.model.policy import Pool, TaskOrder
 from headgate.planning.snapshot import Heads, Snapshot
 
 if TYPE_CHECKING:
-    from headgate.drivers.simulated import Setting
+    from headgate.drivers.setting import Setting
 
 GRID = daily("2024-01-01", "2024-01-05").grid(4_000_000_000_000)
 SNAPSHOT = Snapshot({}, {}, {"s": GRID}, {"s": Heads.empty(4)}, 0)
@@ -55,7 +55,7 @@ def test_durations_and_failures():
     assert made.stages[0].typical_ms == 5000
     assert tried("duration.s=1.5").behaviours[0].durations_ms.tolist() == [1500]
     assert tried("failures=0.5").behaviours[0].failure_rate == 0.5
-    assert assumed().durations_ms.tolist() == [1000]
+    assert assumed(1000.0).durations_ms.tolist() == [1000]
 
 
 def test_the_order_makes_new_priorities():

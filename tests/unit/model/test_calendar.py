@@ -190,7 +190,9 @@ def test_dates_come_as_text_date_or_datetime() -> None:
     ("unit", "start", "end", "match"),
     [
         (Unit.DAY, "2013-01-01T05:00", None, "not the start of a day"),
-        (Unit.HOUR, "2013-01-01T05:30", None, "not the start of a hour"),
+        (Unit.MINUTE, "2013-01-01T05:30:01", None, "not the start of a minute"),
+        (Unit.MINUTE, "2013-01-01T05:30", "2013-01-01T05:30", "is not after start"),
+        (Unit.HOUR, "2013-01-01T05:30", None, "not the start of an hour"),
         (Unit.MONTH, "2013-01-02", None, "not the first of a month"),
         (Unit.DAY, "2013-01-02", "2013-01-02", "is not after start"),
         (Unit.DAY, "2013-01-02", "2013-01-01", "is not after start"),

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from headgate.errors import UsageError
-from headgate.model.partitioning import UNPARTITIONED, Partitioning, daily, hourly, monthly, product, static, weekly
+from headgate.model.partitioning import (
+    UNPARTITIONED,
+    Partitioning,
+    daily,
+    hourly,
+    minutely,
+    monthly,
+    product,
+    static,
+    weekly,
+)
 
 if TYPE_CHECKING:
     from headgate.model.grid import Grid
@@ -31,6 +41,11 @@ def grid(partitioning: Partitioning) -> Grid:
         (monthly("2012-12-01", "2013-02-01"), ["2012-12", "2013-01"]),
         (hourly("2013-01-31T23:00", "2013-02-01T01:00"), ["2013-01-31T23:00Z", "2013-02-01T00:00Z"]),
         (hourly("2013-01-31T23:00", "2013-02-01", tz="Asia/Kolkata"), ["2013-01-31T23:00+05:30"]),
+        (minutely("2013-01-31T23:59", "2013-02-01T00:01"), ["2013-01-31T23:59Z", "2013-02-01T00:00Z"]),
+        (
+            minutely("2013-11-03T01:59", "2013-11-03T02:00", tz="America/New_York"),
+            ["2013-11-03T01:59-04:00", *(f"2013-11-03T01:{minute:02}-05:00" for minute in range(60))],
+        ),
         (
             product(monthly("2013-01-01", "2013-03-01"), static(["x", "y"])),
             ["2013-01/x", "2013-01/y", "2013-02/x", "2013-02/y"],
@@ -163,3 +178,25 @@ def test_keys_are_the_same_whatever_was_asked_before() -> None:
     assert keys == [f"{moment}Z" for moment in moments]
     assert long.keys(reversed(range(long.size))) == keys[::-1]
     assert [long.find(keys[at]) for at in (0, 63, 64, long.size - 1)] == [0, 63, 64, long.size - 1]
+
+
+@pytest.mark.parametrize(
+    "partitioning",
+    [
+        hourly("2013-10-26", "2013-12-20", tz="Europe/Berlin"),
+        product(daily("2012-01-01"), static(["b", "a"])),
+        product(daily("2012-01-01", "2012-01-03"), static([f"k{n}" for n in range(2000)])),
+        monthly("2013-01-01"),
+        static(["b", "a", "c"]),
+        UNPARTITIONED,
+        daily("2030-01-01"),
+    ],
+)
+def test_many_keys_are_found_as_one_by_one(partitioning: Partitioning) -> None:
+    whole = grid(partitioning)
+    keys = whole.keys(range(whole.size))
+    assert whole.find_all(keys).tolist() == list(range(whole.size))
+    mixed = [*sorted(keys)[::3], "2013-01-01T00:30Z", "nothing", *keys[::-7], ""]
+    expected = [whole.find(key) for key in mixed]
+    assert whole.find_all(mixed).tolist() == [-1 if index is None else index for index in expected]
+    assert whole.find_all([]).tolist() == []

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from headgate.model.window import TimeWindow, ceiling_at
+from headgate.model.window import TimeWindow, always_hold, ceiling_at
 
 OFFICE = TimeWindow("Europe/Zurich", 0.25, frozenset(range(5)), start_minute=8 * 60, end_minute=18 * 60)
 NIGHT = TimeWindow("Europe/Zurich", 0.5, start_minute=22 * 60, end_minute=6 * 60)
@@ -78,3 +78,30 @@ def test_windows_meet():
     assert not last.meets(first)
     assert TimeWindow("UTC", 0.5, month_days=frozenset({-1}), start_minute=1320, end_minute=60).meets(first)
     assert last.meets(TimeWindow("UTC", 0.5, month_days=frozenset({29}), weekdays=frozenset({3})))
+
+
+def shut(days: str = "", start: int = 0, end: int = 24, month_days: frozenset[int] = frozenset()) -> TimeWindow:
+    return TimeWindow("UTC", 0.0, frozenset(map(int, days)), month_days, start * 60, end * 60)
+
+
+@pytest.mark.parametrize(
+    ("windows", "always"),
+    [
+        ([], False),
+        ([shut()], True),
+        ([shut("0123456")], True),
+        ([shut("012345")], False),
+        ([shut("01234"), shut("56")], True),
+        ([shut("", 6, 22), shut("", 22, 6)], True),
+        ([shut("", 6, 22), shut("", 22, 5)], False),
+        ([shut("", 6, 22), shut("012346", 22, 6)], False),
+        ([shut("", 6, 22), shut("012346", 22, 6), shut("5", 21, 23), shut("5", 22, 6)], True),
+        ([shut(month_days=frozenset(range(1, 32)))], True),
+        ([shut(month_days=frozenset(range(1, 31)))], False),
+        ([shut(month_days=frozenset({*range(1, 31), -1}))], True),
+        ([shut(month_days=frozenset({*range(1, 30), -1}))], False),
+        ([shut("01234"), shut("56", month_days=frozenset(range(1, 32)))], True),
+    ],
+)
+def test_windows_that_leave_no_time_out(windows, always):
+    assert always_hold(windows) is always

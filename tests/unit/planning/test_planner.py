@@ -51,7 +51,7 @@ def test_nothing_is_left_to_do_once_it_is_built():
 
 def test_a_changed_file_is_followed_downstream():
     plan = make_plan(changed(built(three_days()), "files", 2, 5), Request())
-    assert planned(plan) == {"clean": {"INPUTS": [2, 5]}, "month": {"UPSTREAM": [0]}}
+    assert planned(plan) == {"clean": {"LATE": [2, 5]}, "month": {"UPSTREAM": [0]}}
 
 
 def test_changed_code_is_followed_downstream():
@@ -71,13 +71,13 @@ def test_code_is_told_apart_partition_by_partition():
 def test_an_upstream_outside_the_request_is_left_alone():
     world = changed(built(three_days()), "files", 2)
     assert planned(make_plan(world, Request(("month",)))) == {}
-    assert planned(make_plan(world, Request(("+month",)))) == {"clean": {"INPUTS": [2]}, "month": {"UPSTREAM": [0]}}
+    assert planned(make_plan(world, Request(("+month",)))) == {"clean": {"LATE": [2]}, "month": {"UPSTREAM": [0]}}
     assert planned(make_plan(world, Request((), "2013-03-28", "2013-03-30"))) == {}
 
 
 def test_forced_rebuilds_what_is_up_to_date_too():
     plan = make_plan(changed(built(three_days()), "files", 2), Request(("clean",), forced=True))
-    assert planned(plan) == {"clean": {"INPUTS": [2], "FORCED": [0, 1, 3, 4, 5, 6]}}
+    assert planned(plan) == {"clean": {"LATE": [2], "FORCED": [0, 1, 3, 4, 5, 6]}}
 
 
 def test_a_new_input_makes_everything_stale():
@@ -159,8 +159,8 @@ def test_a_partition_that_reads_the_one_before_follows_its_chain():
     world = built(snapshot(source("files", DAYS), dataset("sum", DAYS, "files", ("sum", Offset(-1)))))
     assert planned(make_plan(world, Request())) == {}
     world = changed(world, "files", 4)
-    assert planned(make_plan(world, Request())) == {"sum": {"INPUTS": [4], "UPSTREAM": [5, 6]}}
-    assert planned(make_plan(world, Request((), None, "2013-03-31"))) == {"sum": {"INPUTS": [4], "UPSTREAM": [5]}}
+    assert planned(make_plan(world, Request())) == {"sum": {"LATE": [4], "UPSTREAM": [5, 6]}}
+    assert planned(make_plan(world, Request((), None, "2013-03-31"))) == {"sum": {"LATE": [4], "UPSTREAM": [5]}}
 
 
 def test_a_missing_file_blocks_the_rest_of_a_chain():
@@ -178,7 +178,7 @@ def test_two_datasets_that_read_each_other_day_by_day():
     )
     assert planned(make_plan(built(world), Request())) == {}
     plan = make_plan(changed(world, "files", 4), Request())
-    assert planned(plan) == {"tick": {"INPUTS": [4], "UPSTREAM": [5, 6]}, "tock": {"UPSTREAM": [4, 5, 6]}}
+    assert planned(plan) == {"tick": {"LATE": [4], "UPSTREAM": [5, 6]}, "tock": {"UPSTREAM": [4, 5, 6]}}
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_custom_mapping_is_asked_once_for_each_key():
     world = snapshot(source("files", DAYS), dataset("a", DAYS, ("files", Custom(same, "same"))))
     make_plan(world, Request(("+a+",)))
     assert sorted(asked) == world.grids["a"].keys(range(7))
-    assert planned(make_plan(changed(built(world), "files", 6), Request())) == {"a": {"INPUTS": [6]}}
+    assert planned(make_plan(changed(built(world), "files", 6), Request())) == {"a": {"LATE": [6]}}
     assert len(asked) == 7
 
 

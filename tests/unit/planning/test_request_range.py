@@ -7,7 +7,7 @@ from planning_worlds import dataset, snapshot, source
 from headgate.errors import UsageError
 from headgate.model.partitioning import UNPARTITIONED, Partitioning, daily, hourly, monthly, product, static, weekly
 from headgate.model.plan import Request
-from headgate.planning.planner import in_range
+from headgate.planning.scope import in_range
 
 
 def keys(partitioning: Partitioning, start: str | None, end: str | None, as_of: str = "2013-04-01") -> list[str]:

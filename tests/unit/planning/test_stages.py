@@ -14,7 +14,7 @@ from headgate.model.plan import Request
 from headgate.model.run import TaskState
 from headgate.planning.codec import plan_from_json, plan_to_json
 from headgate.planning.planner import make_plan
-from headgate.planning.stages import make_stages
+from headgate.planning.stages import make_stages, successor
 
 DAYS = daily("2013-03-25")  # seven of them have ended
 PORTS = static(["ewr", "jfk", "lga"])
@@ -139,3 +139,29 @@ def test_what_yields_batches_can_stop_early():
 
 def test_an_empty_plan_has_no_stages():
     assert staged(snapshot(dataset("a", daily("2014-01-01")))) == {}
+
+
+def neighbours(partitioning: Partitioning, *, without: tuple[int, ...] = ()) -> list[tuple[int, int]]:
+    world = snapshot(replace(dataset("d", partitioning), batch=3))
+    plan = make_plan(world, Request())
+    (part,) = plan.datasets
+    kept = np.setdiff1d(part.indices, without)
+    found = successor(world.grids["d"], kept)
+    assert len(found) == len(kept)
+    return [(int(kept[at]), int(kept[to])) for at, to in enumerate(found) if to >= 0]
+
+
+def test_neighbours_have_the_next_window_and_the_same_static_key():
+    assert neighbours(DAYS) == [(n, n + 1) for n in range(6)]
+    assert neighbours(DAYS, without=(2, 5)) == [(0, 1), (3, 4)]
+    assert neighbours(PORTS) == [(0, 1), (1, 2)]
+    assert neighbours(product(DAYS, PORTS), without=(3,)) == [(n, n + 3) for n in range(18) if n not in (0, 3)]
+    assert neighbours(UNPARTITIONED) == []
+
+
+def test_only_what_takes_several_partitions_at_once_knows_neighbours():
+    world = snapshot(dataset("one", DAYS), replace(dataset("many", DAYS), batch=3))
+    stages = staged(world)
+    assert (stages["one"].batch, stages["one"].successor) == (1, None)
+    assert stages["many"].batch == 3
+    assert stages["many"].successor.tolist() == [1, 2, 3, 4, 5, 6, -1]

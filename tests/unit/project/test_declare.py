@@ -151,6 +151,7 @@ def test_a_name_given_by_position_is_refused_with_the_right_way():
         (headgate.overlap, Overlap()),
         (lambda: headgate.trailing(7), Trailing(7)),
         (lambda: headgate.trailing(7, "days"), Trailing(7, Unit.DAY)),
+        (lambda: headgate.trailing(90, "minutes"), Trailing(90, Unit.MINUTE)),
         (lambda: headgate.trailing(1, "month"), Trailing(1, Unit.MONTH)),
         (lambda: headgate.offset(-1), Offset(-1)),
         (headgate.all_partitions, All()),
@@ -282,6 +283,72 @@ def test_batches_that_cannot_be(source, batches, says):
     error = refusal(source, batches=batches)
     assert error.message.startswith(f"dataset f: {says}")
     assert error.hint
+
+
+def test_a_dataset_takes_one_partition_an_attempt_and_can_be_built_again_unless_it_says_otherwise():
+    headgate.dataset(define("def f(): pass"))
+    (declared,) = take_declarations()
+    assert (declared.batch, declared.partition_column) == (1, None)
+    assert (declared.snapshot_only, declared.idempotent) == (False, True)
+
+
+@pytest.mark.parametrize("source", ["def f(): pass", "async def f() -> 'pl.DataFrame': pass"])
+def test_attempts_that_take_many_partitions(source):
+    headgate.dataset(partitions=DAYS, batch=30, partition_column="day")(define(source))
+    (declared,) = take_declarations()
+    assert (declared.batch, declared.partition_column) == (30, "day")
+
+
+def test_a_function_that_returns_nothing_needs_no_column_to_split_it_by():
+    function = define("def f() -> None: pass")
+    for annotation in (None, "None"):
+        function.__annotations__["return"] = annotation
+        headgate.dataset(partitions=DAYS, batch=2)(function)
+    assert [declared.partition_column for declared in take_declarations()] == [None, None]
+
+
+def test_a_snapshot_and_effects_elsewhere():
+    headgate.dataset(snapshot_only=True, idempotent=False)(define("def f(): pass"))
+    (declared,) = take_declarations()
+    assert (declared.snapshot_only, declared.idempotent) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "says", "hint"),
+    [
+        ("def f(): pass", {"batch": 0}, "batch must be a whole number of at least 1, got '0'", ""),
+        ("def f(): pass", {"batch": "30"}, "batch must be a whole number of at least 1", ""),
+        ("def f(): pass", {"batch": True}, "batch must be a whole number of at least 1, got 'True'", ""),
+        ("def f(): pass", {"batch": None}, "batch must be a whole number of at least 1, got 'None'", ""),
+        (
+            "def f(): pass",
+            {"batch": 2, "partition_column": "day", "partitions": UNPARTITIONED},
+            "batch=2 is for datasets with partitions, and this one has none",
+            "partitions=",
+        ),
+        (
+            "def f(ctx): yield",
+            {"batch": 2, "partition_column": "day", "batches": 0},
+            "batch= and batches= do not go together",
+            "batches= saves progress",
+        ),
+        (
+            "def f(): pass",
+            {"batch": 2},
+            "batch=2 needs partition_column=, the column that says which partition a row belongs to",
+            'partition_column="day"',
+        ),
+        ("def f() -> object: pass", {"batch": 2}, "batch=2 needs partition_column=", "-> None"),
+        ("def f(): pass", {"partition_column": ""}, "partition_column must be the name of a column", '"day"'),
+        ("def f(): pass", {"partition_column": ["day"]}, "partition_column must be the name of a column", '"day"'),
+        ("def f(): pass", {"snapshot_only": "yes"}, "snapshot_only must be True or False, got \"'yes'\"", ""),
+        ("def f(): pass", {"idempotent": None}, "idempotent must be True or False, got 'None'", ""),
+    ],
+)
+def test_options_that_cannot_be(source, options, says, hint):
+    error = refusal(source, **{"partitions": DAYS, **options})
+    assert error.message.startswith(f"dataset f: {says}")
+    assert hint in error.hint
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, "3", 1.5, True, 10**7])

@@ -6,6 +6,7 @@ import textwrap
 import pytest
 
 from headgate import UsageError
+from headgate.model.guard_rail import Rule
 from headgate.model.policy import FailureMode
 from headgate.model.run import ErrorClass
 from headgate.project.load import load
@@ -73,6 +74,23 @@ def test_a_project(write):
     assert (total.entry, total.is_async, total.description) == ("pipeline:add_up", True, "")
     assert list(total.inputs) == ["orders"]
     assert project.sources["landed"].declared_at == "pipeline.py:4"
+
+
+def test_how_attempts_are_cut_and_what_they_are_held_to_makes_nothing_stale(write):
+    plain = write({"pipeline.py": GOOD})
+    before = load(plain).datasets["orders"]
+    options = 'partitions=DAYS, batch=30, partition_column="day", snapshot_only=True, idempotent=False,'
+    write({"pipeline.py": GOOD.replace("partitions=DAYS, timeout", f"{options} timeout")})
+    after = load(plain).datasets["orders"]
+    assert (after.batch, after.partition_column, after.snapshot_only, after.idempotent) == (30, "day", True, False)
+    assert after.code == before.code
+
+
+def test_guard_rails(write):
+    toml = "[policies.max_partitions]\nlimit = 3\nverdict = 'deny'\n"
+    assert load(write({"pipeline.py": GOOD}, toml=toml)).guard_rails.general[Rule.MAX_PARTITIONS].limit == 3
+    error = refusal(write({"pipeline.py": GOOD}, toml="[sources.landd.policies.retention]\nkeep = '3d'"))
+    assert error.message == "headgate.toml:1: sources.landd cannot be: there is no source 'landd'"
 
 
 def test_loading_again_sees_what_has_changed_since_and_nothing_else(write):

@@ -73,6 +73,8 @@ def test_keys_and_static_keys():
         ("{start:%Y-%m-%d}.csv", headgate.hourly("2024-01-01"), "two partitions"),
         ("{start:%Y-%m-%dT%I}.csv", headgate.hourly("2024-01-01"), "two partitions"),
         ("{start:%Y-%m-%dT%H}.csv", headgate.hourly("2024-01-01", tz=NEW_YORK), "two partitions"),
+        ("{start:%Y-%m-%dT%H}.csv", headgate.minutely("2024-01-01"), "two partitions"),
+        ("{start:%Y-%m-%dT%H%M}.csv", headgate.minutely("2024-01-01", tz=NEW_YORK), "two partitions"),
     ],
 )
 def test_patterns_that_cannot_be(pattern, partitioning, says):
@@ -95,6 +97,7 @@ def test_patterns_that_cannot_be(pattern, partitioning, says):
         ("{start:%Y-%m-%dT%H%z}", headgate.hourly("2024-01-01", tz="Australia/Lord_Howe")),
         ("{start:%y%m%d%I%p%z}", headgate.hourly("2024-01-01", tz=NEW_YORK)),
         ("{start:%Y%j%H}", headgate.hourly("2024-01-01")),
+        ("{start:%Y%j%H%M%z}", headgate.minutely("2024-11-02", "2024-11-05", tz=NEW_YORK)),
     ],
 )
 def test_every_partition_of_three_years_has_a_file_of_its_own(pattern, partitioning):

@@ -142,6 +142,7 @@ def test_the_nearest_table_counts_key_by_key(policies):
         "concurrency": "@dataset at pipeline.py:12",
         "run_concurrency": "[classes.backfill.concurrency]",
         "pools": "[datasets.flights]",
+        "typical": "default",
     }
 
 
@@ -193,7 +194,7 @@ def test_an_unknown_class(policies):
         (
             "[classes.backfil]\nfloor = 0.1",
             "headgate.toml:1: classes.backfil.priority is missing: backfil is a class of your own",
-            "Larger is served first",
+            "Did you mean backfill? Larger is served first",
         ),
         ("[classes.'a b']\npriority = 1", "headgate.toml:1: classes has a name that cannot be: 'a b'", "Use letters"),
         ("[pools]\n'1x' = 1", "headgate.toml:1: pools has a name that cannot be: '1x'", "Use letters"),
@@ -222,7 +223,12 @@ def test_an_unknown_class(policies):
             "headgate.toml:2: classes.fresh.windows.form is unknown in [classes.fresh.windows]",
             "Did you mean from?",
         ),
-        ("[pools]\napi = { slot = 1 }", "headgate.toml:2: pools.api.slots is missing", ""),
+        (
+            "[pools]\napi = { slot = 1 }",
+            "headgate.toml:2: pools.api.slot is unknown in [pools.api]",
+            "Did you mean slots?",
+        ),
+        ("[pools]\napi = {}", "headgate.toml:2: pools.api.slots is missing", ""),
         (
             "[workers]\nmax_attempts = 3",
             "headgate.toml:2: workers.max_attempts is unknown",
@@ -313,13 +319,40 @@ def test_an_unknown_class(policies):
         # Windows.
         (
             "[classes.fresh]\nwindows = [{ from = '08:00', to = '08:00', ceiling = 0 }]",
-            "headgate.toml:2: classes.fresh.windows entry 1 is empty",
-            "Give from and to, days or month_days.",
+            "headgate.toml:2: classes.fresh.windows entry 1 holds always",
+            "Set the ceiling of the class, or give",
+        ),
+        (
+            "[classes.fresh]\nwindows = [{ days = 'mon', from = '24:00', ceiling = 0 }]",
+            "headgate.toml:2: classes.fresh.windows entry 1 cannot begin at 24:00",
+            "That is 00:00 of the next day.",
+        ),
+        (
+            "[classes.fresh]\nwindows = [{ days = 'mon-sun', ceiling = 0 }]",
+            "headgate.toml:2: classes.fresh.windows entry 1 holds always",
+            "Set the ceiling of the class, or give",
+        ),
+        (
+            "[classes.fresh]\nceiling = 0.5\nwindows = [{ days = 'sat', ceiling = 1 }]",
+            "classes.fresh.windows entry 1 can never matter: its ceiling, 1, is above that of fresh, 0.5",
+            "The smaller one counts: give the class the larger, and windows the smaller.",
+        ),
+        (
+            "[classes.fresh]\nwindows = [{ from = '06:00', to = '22:00', ceiling = 0 }, "
+            "{ days = 'mon-fri', from = '22:00', to = '06:00', ceiling = 0 }, "
+            "{ days = 'sat-sun', from = '22:00', to = '06:00', ceiling = 0 }]",
+            "headgate.toml:2: classes.fresh.windows cannot be: they close fresh for ever",
+            "Leave it a time in which it may start something; a class that never shall has ceiling = 0.",
+        ),
+        (
+            "[classes.fresh]\nwindows = [{ month_days = '1-31', ceiling = 0 }]",
+            "headgate.toml:2: classes.fresh.windows cannot be: they close fresh for ever",
+            "Leave it a time in which it may start something",
         ),
         (
             "[classes.fresh]\nwindows = [{ ceiling = 0.5 }]",
             "headgate.toml:2: classes.fresh.windows entry 1 holds always",
-            "Set the ceiling of the class.",
+            "Set the ceiling of the class, or give",
         ),
         (
             "[classes.fresh]\nwindows = [{ days = 'sat', ceiling = 0 }, { from = '22:00', to = '06:00', ceiling = 1 }]",

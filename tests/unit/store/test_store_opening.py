@@ -94,6 +94,10 @@ def test_reads_of_the_hot_path_scan_no_table() -> None:
         assert [step for step in plan if step.startswith("SCAN") and "VIRTUAL TABLE" not in step] == [], name
         # In the order of an index, so that a limit ends the walk.
         assert [step for step in plan if "TEMP B-TREE" in step and name == "durations"] == []
+    failed = connection.execute(
+        f"EXPLAIN QUERY PLAN {statements()['failed_partitions']}", dict.fromkeys(PARAMETERS)
+    ).fetchall()
+    assert any("SEARCH attempt USING INDEX attempt_failure" in row[3] for row in failed)
     for name, step in INDEXED.items():
         assert [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statements()[name]}")] == [step]
     connection.close()

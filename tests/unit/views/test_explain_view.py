@@ -72,7 +72,7 @@ def test_a_changed_file_makes_stale_what_reads_it_and_what_follows(shop: Shop) -
     assert recorded is not None
     shop.land(2, "a,100\n")
     sales = explained(shop, "sales", "2024-01-02")
-    assert (sales.state, sales.why) == ("stale", "an input has a newer version")
+    assert (sales.state, sales.why) == ("stale", "late data: a file came or changed since")
     assert sales.moved == (Moved("landed", "2024-01-02", recorded.version, 0),)
     trend = explained(shop, "trend", "2024-01-03")
     assert (trend.state, trend.moved) == ("stale", ())
@@ -114,8 +114,17 @@ def test_a_failure_is_told_and_what_waits_for_it(shop: Shop) -> None:
     assert "a bad row" in sales.failure.message
     trend = explained(shop, "trend", "2024-01-04").task
     assert trend is not None
-    assert (trend.state, trend.failure) == ("not built", None)
+    assert (trend.state, trend.failure) == ("blocked", None)
     assert trend.waits_for == (Upstream("sales", "2024-01-03", failed=True),)
+    for dataset, key in (("trend", "2024-01-04"), ("total", "all"), ("told", "all")):
+        task = explained(shop, dataset, key).task
+        assert task is not None
+        assert task.hold is not None
+        assert (task.state, task.hold.reason, task.hold.what) == ("blocked", "blocked", "sales/2024-01-03")
+        assert task.hold.next == ("retry", task.run)
+    built = explained(shop, "trend", "2024-01-02").task
+    assert built is not None
+    assert (built.state, built.hold) == ("succeeded", None)
 
 
 def test_a_task_that_lost_all_its_workers_has_failed_as_status_says(shop: Shop) -> None:

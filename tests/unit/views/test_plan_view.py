@@ -37,7 +37,7 @@ def test_a_plan_is_shown_by_dataset_and_reason(shop: Shop) -> None:
     view = plan_view(make_plan(snapshot, Request()), snapshot)
     assert (view.considered, view.partitions, view.blocked, view.problems) == (12, 5, 0, ())
     assert [(part.name, [(r.why, r.count, r.keys) for r in part.reasons]) for part in view.datasets] == [
-        ("sales", [("inputs", 1, None)]),
+        ("sales", [("late", 1, None)]),
         ("trend", [("upstream", 2, None)]),
         ("total", [("code", 1, None)]),
         ("told", [("upstream", 1, None)]),

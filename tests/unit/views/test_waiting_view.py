@@ -148,6 +148,82 @@ def test_a_failure_that_is_tried_again_is_shown_with_its_remedy_and_is_no_failed
     assert [failure.key for failure in scene.status().failures] == ["2024-01-02"]
 
 
+def test_what_is_blocked_is_told_with_the_failed_task_while_the_run_lives(scene: Scene) -> None:
+    scene.attempt("sales", "2024-01-02", AttemptState.FAILED)
+    scene.say(
+        ("trend", Wait.UPSTREAM, 3, "", None),
+        ("trend", Wait.BLOCKED, 2, "sales/2024-01-02", None),
+        ("total", Wait.BLOCKED, 1, "sales/2024-01-02", None),
+        ("told", Wait.BLOCKED, 9, "", None),
+    )
+    status = scene.status()
+    assert [(line.failed, line.blocked, line.rest) for line in status.datasets] == [
+        (1, 0, 4),
+        (0, 2, 3),
+        (0, 1, 0),
+        (0, 1, 0),
+    ]
+    assert status.why is not None
+    hold = status.why.held[1].hold
+    assert (hold.reason, hold.until, hold.next) == (
+        "blocked",
+        "sales/2024-01-02, which failed, is built",
+        ("retry", scene.run),
+    )
+    assert status.why.held[3].hold.next == ()
+    assert scene.reason("trend", "2024-01-03") == ("blocked", "sales/2024-01-02", None)
+    assert scene.reason("told", "all") == ("blocked", "sales/2024-01-02", None)
+    assert scene.reason("trend", "2024-01-01") == ("upstream", "", None)
+    scene.end(RunState.INTERRUPTED)
+    why = scene.status().why
+    assert why is not None
+    assert [(held.dataset, held.tasks, held.hold.reason) for held in why.held] == [
+        ("trend", 2, "blocked"),
+        ("total", 1, "blocked"),
+        ("told", 9, "blocked"),
+        ("sales", 4, "no_coordinator"),
+        ("trend", 3, "no_coordinator"),
+    ]
+    scene.end(RunState.QUEUED)
+    assert scene.reason("trend", "2024-01-03") == ("no_coordinator", "", None)
+
+
+def test_what_is_missing_blocks_too(shop: Shop) -> None:
+    (shop.root / "landing" / "2024-01-03.csv").unlink()
+    summary = shop.backfill()
+    assert summary.state is RunState.FAILED
+    store = shop.store()
+    try:
+        status = run_status(store, named_run(store, summary.run), why=True)
+        assert {line.name: line.blocked for line in status.datasets} == {"sales": 1, "trend": 2, "total": 1, "told": 1}
+        assert status.why is not None
+        assert {(one.hold.reason, one.hold.what, one.hold.next) for one in status.why.held} == {("blocked", "", ())}
+        task = explain(shop.project(), store, shop.snapshot(store), "trend", "2024-01-04").task
+        assert task is not None
+        assert task.hold is not None
+        assert (task.state, task.hold.until) == ("blocked", "what is missing is there")
+    finally:
+        store.close()
+
+
+def test_what_was_not_needed_is_skipped_also_in_a_run_that_failed(shop: Shop) -> None:
+    shop.backfill()
+    shop.land(1, "b,2\na,1\n")
+    shop.land(5, "bad,1\n")
+    summary = shop.backfill()
+    store = shop.store()
+    try:
+        status = run_status(store, named_run(store, summary.run))
+        lines = {line.name: (line.unchanged, line.failed, line.blocked, line.rest) for line in status.datasets}
+        assert lines["sales"] == (1, 1, 0, 0)
+        assert lines["trend"] == (0, 0, 1, 2)
+        skipped = explain(shop.project(), store, shop.snapshot(store), "trend", "2024-01-01").task
+        assert skipped is not None
+        assert skipped.state == "skipped"
+    finally:
+        store.close()
+
+
 def test_nothing_waits_in_a_run_that_has_ended(scene: Scene) -> None:
     scene.say(("sales", Wait.POOL, 2, "warehouse", None))
     scene.end(RunState.CANCELLED)

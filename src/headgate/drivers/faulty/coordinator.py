@@ -26,7 +26,8 @@ from headgate.core.states import ENDED
 from headgate.drivers.faulty.model_store import AttemptRow
 from headgate.drivers.faulty.scene import priorities
 from headgate.drivers.faulty.steering import Steering
-from headgate.drivers.faulty.watch import Violation, Watch
+from headgate.drivers.faulty.violation import Violation
+from headgate.drivers.faulty.watch import Watch
 from headgate.drivers.faulty.workers import Answer, Kind, Order
 from headgate.model.breaker import BreakerState
 from headgate.model.run import AttemptState, ErrorClass, RunState, TaskState
@@ -124,10 +125,10 @@ class Coordinator:
             raise
         self._commit(tx)
         self._die("crash between commit and orders")
-        for n, order in enumerate(orders):
+        for n, together in enumerate(orders):
             if n:
                 self._die("crash between two orders")
-            self._workers.submit(order)
+            self._workers.submit(together)
         self._ask_to_stop(todo)
         self.watch.look(self._store.breakers)
         self._forget()
@@ -271,18 +272,19 @@ class Coordinator:
 
     # What follows
 
-    def _carry_out(self, tx: Transaction, effects: Sequence[Effect]) -> list[Order]:
-        """Record what the effects intend; return the orders for when that is durable."""
+    def _carry_out(self, tx: Transaction, effects: Sequence[Effect]) -> list[list[Order]]:
+        """Record what the effects intend; return the orders for when that is durable, those of an attempt together."""
         starts = [effect for effect in effects if isinstance(effect, StartAttempt)]
         rows = []
         for start in starts:
             partition = self._scene.requests[start.run].partition(start.task)
             rows.append(AttemptRow(start.run, start.task, partition, self._store.heads.get(partition)))
-        orders = []
+        orders: dict[tuple[str, int], list[Order]] = {}
         for number, start, row in zip(tx.start(rows), starts, rows, strict=True):
             self._in_flight[number] = start
             table = self._scene.tables[row.partition[0]]
-            orders.append(Order(number, start.run, table.lane, row.partition, table.can_yield))
+            together = orders.setdefault((start.run, start.task if start.lead is None else ~start.lead), [])
+            together.append(Order(number, start.run, table.lane, row.partition, table.can_yield))
             self._say("  ", "order", number, start.run, start.task)
         for effect in effects:
             match effect:
@@ -293,7 +295,7 @@ class Coordinator:
                     tx.settle_cancel(run)
                 case _:
                     pass
-        return orders
+        return list(orders.values())
 
     def _commit(self, tx: Transaction) -> None:
         """Commit; or die; or find out whether it had been done, and do it again if not."""

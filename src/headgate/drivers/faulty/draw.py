@@ -98,7 +98,7 @@ def _classes(random: Random, begins_ms: int, slots: int) -> tuple[ServiceClass, 
             50,
             ceiling=random.choice((1.0, 0.7, 0.3)),
             slots=random.choice((None, None, 1, 2)),
-            floor=random.choice((0.0, 0.0, 0.3, 0.5)),
+            floor=random.choice((0.0, 0.3, 0.5)),
             weight=random.choice((1.0, 2.0)),
             windows=_windows(random, minute),
         ),
@@ -107,7 +107,7 @@ def _classes(random: Random, begins_ms: int, slots: int) -> tuple[ServiceClass, 
         ServiceClass(
             "maintenance",
             10,
-            floor=random.choice((0.0, 0.3)),
+            floor=random.choice((0.0, 0.3, 0.3)),
             slots=random.choice((None, 1)),
             windows=_windows(random, minute),
         ),
@@ -155,11 +155,11 @@ def _tables(random: Random, pools: dict[str, Pool], largest: int) -> tuple[Table
                 lane=random.choice(list(Lane)),
                 reads=tuple(reads),
                 pools=tuple((name, random.randint(1, 2)) for name in pools if random.random() < 0.4),
-                concurrency=random.choice((None, None, 1, 2)),
                 retry=_retry(random),
                 breaker=_breaker(random),
                 typical_ms=random.choice((10.0, 1_000.0)),
-                can_yield=random.random() < 0.5,
+                can_yield=random.random() < 0.4,
+                batch=random.choice((1, 2, 4)),
             )
         )
     return tuple(tables)
@@ -244,6 +244,7 @@ def _request(
                 indices,
                 tuple(random.random() < skippable for _ in indices),
                 tuple(random.random() < 0.02 for _ in indices),
+                random.choice((None, None, 1, 2)),
             )
         )
     return Request(

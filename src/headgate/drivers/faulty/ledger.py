@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.drivers.faulty.scene import ALWAYS
-from headgate.drivers.faulty.watch import Violation
+from headgate.drivers.faulty.violation import Violation
 from headgate.model.run import AttemptState
 
 if TYPE_CHECKING:

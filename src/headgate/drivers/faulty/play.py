@@ -12,7 +12,7 @@ from headgate.drivers.faulty.ledger import Ledger
 from headgate.drivers.faulty.luck import Luck
 from headgate.drivers.faulty.model_store import ModelStore
 from headgate.drivers.faulty.scene import Change
-from headgate.drivers.faulty.watch import Violation
+from headgate.drivers.faulty.violation import Violation
 from headgate.drivers.faulty.workers import Answer, Workers
 from headgate.errors import InternalError
 from headgate.model.run import RunState

@@ -61,20 +61,29 @@ class Table:
     lane: Lane
     reads: tuple[Read, ...]
     pools: tuple[tuple[str, int], ...]
-    concurrency: int | None
     retry: RetryPolicy
     breaker: BreakerPolicy
     typical_ms: float
     can_yield: bool
+    batch: int
 
 
 class Part(NamedTuple):
-    """The partitions of one dataset in a run: their indices, which may be skipped, which were planned as blocked."""
+    """The partitions of one dataset in a run.
+
+    Args:
+        table: The dataset.
+        indices: Which.
+        skippable: Which may be skipped.
+        blocked: Which were planned as blocked.
+        concurrency: With how many attempts of the dataset, of all runs, the run starts no more of it.
+    """
 
     table: int
     indices: tuple[int, ...]
     skippable: tuple[bool, ...]
     blocked: tuple[bool, ...]
+    concurrency: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,8 @@ class Scene:
 
     def attempts(self) -> int:
         """Return how many attempts all tasks can make once nothing goes wrong any more."""
-        most = max(table.retry.attempts for table in self.tables)
+        # One more than a task has tries: the ranged one that it failed in.
+        most = 1 + max(table.retry.attempts for table in self.tables)
         return sum(len(request.partitions()) for request in self.requests.values()) * most
 
     def stages(
@@ -180,12 +190,14 @@ class Scene:
                     states=np.array(states[number], np.uint8),
                     changed=np.array(changed[number], bool),
                     skippable=np.array(part.skippable, bool),
-                    concurrency=table.concurrency,
+                    concurrency=part.concurrency,
                     pools=table.pools,
                     retry=table.retry,
                     breaker=table.breaker,
                     typical_ms=table.typical_ms,
                     can_yield=table.can_yield,
+                    batch=table.batch,
+                    successor=_successor(part.indices),
                 )
             )
         return tuple(found)
@@ -207,6 +219,12 @@ class Scene:
 def priorities(request: Request, random: Random) -> list[NDArray[np.int64]]:
     """Return an order in which a run may start its tasks."""
     return [np.array([random.randrange(4) for _ in part.indices], np.int64) for part in request.parts]
+
+
+def _successor(indices: tuple[int, ...]) -> NDArray[np.int32]:
+    """Return the position of the partition after each, -1 where that is not in the run."""
+    place = {index: position for position, index in enumerate(indices)}
+    return np.array([place.get(index + 1, -1) for index in indices], np.int32)
 
 
 def _edge(read: Read, upstream: int, indices: tuple[int, ...], above: tuple[int, ...]) -> Edge:

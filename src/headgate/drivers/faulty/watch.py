@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.core.backoff import backoff_ms
@@ -26,6 +25,9 @@ from headgate.core.invariants import unlawful_starts, violations
 from headgate.core.reasons import delays
 from headgate.core.states import HALTED, MOVES
 from headgate.drivers.faulty.expected import unexpected
+from headgate.drivers.faulty.flights import Flights
+from headgate.drivers.faulty.floors import Floors, startable
+from headgate.drivers.faulty.violation import Violation
 from headgate.model.breaker import BreakerState
 from headgate.model.reason import Wait
 from headgate.model.run import ErrorClass, RunState, TaskState
@@ -36,10 +38,10 @@ if TYPE_CHECKING:
     from headgate.core.effects import Step
     from headgate.core.events import Event
     from headgate.core.scheduler import Scheduler
+    from headgate.drivers.faulty.flights import Key
     from headgate.drivers.faulty.luck import Luck
-    from headgate.drivers.faulty.scene import Scene, Table
+    from headgate.drivers.faulty.scene import Scene
     from headgate.model.breaker import BreakerRecord
-    from headgate.model.policy import ServiceClass
 
 _SEEN = {
     Wait.POOL: "pool full",
@@ -51,22 +53,6 @@ _SEEN = {
     Wait.SLOTS: "slots all taken",
 }
 _LEFT = (TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF)
-
-Key = tuple[str, int]
-
-
-class Violation(Exception):
-    """Something happened that must never happen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """An attempt that runs, as far as the scheduler knows."""
-
-    table: Table
-    service_class: ServiceClass
-    since_half_open: frozenset[tuple[str, int]]
-    """Breakers that were half open when it started, and for the how manieth time."""
 
 
 class Watch:
@@ -83,18 +69,18 @@ class Watch:
         self._scene = scene
         self._scheduler = scheduler
         self._luck = luck
+        self._floors = Floors(scheduler)
         self._classes = {one.name: one for one in scene.classes}
         self._breakers = {name: record.state for name, record in breakers.items()}
         self._opened: Counter[str] = Counter()
-        self._pools = {name: pool.slots for name, pool in scene.pools.items()}
-        self._limits: dict[str, int | None] = {}
         self._paused: set[str] = set()
         self._states: dict[str, list[TaskState]] = {}
         self._changed: dict[str, list[bool]] = {}
-        self._flights: dict[Key, Flight] = {}
+        self._flights = Flights(scene, luck)
         self._tries: dict[Key, int] = {}
         self._not_before_ms: dict[Key, int] = {}
         self._given_back: set[Key] = set()
+        self._was_ranged = False
         self._attempts: Counter[Key] = Counter()
         """By run and stage, as are retries, for the budget of retries."""
         self._retries: Counter[Key] = Counter()
@@ -117,6 +103,9 @@ class Watch:
                 case FinishRun(run, end):
                     self._finished(run, end)
         self._failed(event, step)
+        behind = self._floors.after(step)
+        if behind:
+            raise Violation("; ".join(behind))
         if isinstance(event, SlotsOffered) and not event.free and not step.effects:
             return  # Nothing was changed but what is on offer, and the next event looks at that.
         found = [*violations(self._scheduler), *unlawful_starts(self._scheduler, step), *self._overtaken(step)]
@@ -141,12 +130,12 @@ class Watch:
                 if delay.wait is Wait.WINDOW:
                     windows.add(run)
                     name = live.service_class
-                    if any(flight.service_class.name == name for flight in self._flights.values()):
+                    if any(flight.service_class.name == name for flight in self._flights.of_task.values()):
                         self._luck.note("window closed while something ran")
             if counted != live.tasks.total(*_LEFT):
                 raise Violation(f"run {run}: {counted} tasks have a reason to wait, {live.tasks.total(*_LEFT)} wait")
         for run in self._at_window - windows:
-            if any(flying == run for flying, _ in self._flights):
+            if any(flying == run for flying, _ in self._flights.of_task):
                 self._luck.note("window opened for who waited")
         self._at_window = windows
 
@@ -163,14 +152,17 @@ class Watch:
         match event:
             case AttemptSucceeded() | AttemptFailed() | AttemptReturned() | AttemptYielded() | AttemptCancelled():
                 key = (event.run, event.task)
-                del self._flights[key]
+                flight = self._flights.ended(event)
+                self._was_ranged = flight.count > 1
                 fate = self._scene.fates[self._scene.requests[event.run].partition(event.task)]
-                if isinstance(event, AttemptFailed) and event.error_class is not fate.error:
+                error = event.error_class if isinstance(event, AttemptFailed) else None
+                if error not in (None, fate.error) and not self._was_ranged:
                     self._luck.unlucky.add(key)
                 if isinstance(event, AttemptReturned | AttemptYielded):
-                    self._tries[key] -= 1
                     self._given_back.add(key)
-                if isinstance(event, AttemptReturned):
+                if isinstance(event, AttemptReturned | AttemptYielded) or (error and self._was_ranged):
+                    self._tries[key] -= 1
+                if flight.returned == flight.count == flight.ended:
                     self._attempts[event.run, self._stage(*key)] -= 1
             case _:
                 pass
@@ -178,7 +170,7 @@ class Watch:
     def _told(self, event: Event) -> None:
         match event:
             case RunSubmitted():
-                self._limits[event.run] = event.concurrency
+                self._flights.submitted(event.run, event.concurrency)
                 if any(TaskState.BLOCKED in one.states for one in event.stages):
                     self._luck.note("blocked by the plan")
                 self._states[event.run] = [TaskState(s) for one in event.stages for s in one.states.tolist()]
@@ -194,9 +186,9 @@ class Watch:
             case ContinueRequested(run):
                 self._paused.discard(run)
             case RunLimited(run, concurrency):
-                self._limits[run] = concurrency
+                self._flights.limits[run] = concurrency
             case PoolResized(pool, slots):
-                self._pools[pool] = slots
+                self._flights.pools[pool] = slots
             case _:
                 pass
 
@@ -223,7 +215,11 @@ class Watch:
                 if not timed:
                     self._budget(run, task, is_granted=True)
             case TaskState.RUNNING, TaskState.BACKING_OFF | TaskState.READY:
-                if isinstance(event, AttemptFailed) and event.error_class is not ErrorClass.LOST:
+                if (
+                    isinstance(event, AttemptFailed)
+                    and event.error_class is not ErrorClass.LOST
+                    and not self._was_ranged
+                ):
                     is_timed = task in self._scheduler.runs[run].due_ms
                     self._budget(run, task, is_granted=is_timed or state is TaskState.READY)
 
@@ -254,13 +250,12 @@ class Watch:
     def _started(self, start: StartAttempt) -> None:
         """Check a start against every limit, by own count."""
         key = (start.run, start.task)
-        request = self._scene.requests[start.run]
-        table = self._scene.tables[request.parts[start.stage].table]
+        table = self._scene.tables[self._scene.requests[start.run].parts[start.stage].table]
         where = f"task {start.task} of run {start.run} was started"
-        if key in self._flights:
+        if key in self._flights.of_task:
             raise Violation(f"{where} while an attempt of it runs")
         self._tries[key] = self._tries.get(key, 0) + 1
-        self._attempts[start.run, start.stage] += 1
+        self._attempts[start.run, start.stage] += start.lead in (None, start.task)
         if start.number != self._tries[key] or start.number > table.retry.attempts:
             raise Violation(f"{where} as number {start.number}: it is {self._tries[key]} of {table.retry.attempts}")
         if self._now_ms < self._not_before_ms.pop(key, 0):
@@ -272,47 +267,15 @@ class Watch:
         half_open = frozenset((name, self._opened[name]) for name, s in states.items() if s is BreakerState.HALF_OPEN)
         if BreakerState.OPEN in states.values():
             raise Violation(f"{where} while a breaker is open: {states}")
-        self._flights[key] = Flight(table, self._classes[request.service_class], half_open)
-        self._limits_hold(where, start, table)
+        self._flights.started(where, start, half_open, self._now_ms)
         if key in self._given_back:
             self._given_back.discard(key)
             self._luck.note(
                 "yielded and taken up again" if table.can_yield else "worker gave back what it had not begun"
             )
 
-    def _limits_hold(self, where: str, start: StartAttempt, table: Table) -> None:
-        flights = self._flights.values()
-        for name, _ in table.pools:
-            used = sum(slots for flight in flights for pool, slots in flight.table.pools if pool == name)
-            if used > self._pools[name]:
-                raise Violation(f"{where}: pool {name} has {self._pools[name]} slots, {used} are taken")
-        if table.concurrency is not None and sum(flight.table is table for flight in flights) > table.concurrency:
-            raise Violation(f"{where} beyond {table.concurrency} of {table.name}")
-        limit = self._limits[start.run]
-        if limit is not None and sum(run == start.run for run, _ in self._flights) > limit:
-            raise Violation(f"{where} beyond {limit} of the run")
-        if self._scene.total is not None and len(self._flights) > self._scene.total:
-            raise Violation(f"{where} beyond {self._scene.total} in all")
-        mine = self._flights[start.run, start.task].service_class
-        slots, depth = self._scene.lanes[table.lane]
-        beside = [flight for flight in flights if flight.table.lane is table.lane]
-        used, most = sum(flight.service_class is mine for flight in beside), self._most(mine, slots, depth)
-        if used > most or len(beside) > slots * depth:
-            raise Violation(f"{where}: {used} of {mine.name} run, {most} may; {len(beside)} in {slots * depth} slots")
-        for period in self._flights[start.run, start.task].since_half_open:
-            if sum(period in flight.since_half_open for flight in flights) > 1:
-                raise Violation(f"{where} while breaker {period[0]} is half open and has a probe")
-
-    def _most(self, mine: ServiceClass, slots: int, depth: int) -> int:
-        """Return how many attempts of a class may be in a lane now. Windows here are of one day, in UTC."""
-        minute = self._now_ms % 86_400_000 // 60_000
-        shares = [w.ceiling for w in mine.windows if w.start_minute <= minute < w.end_minute]
-        share = min([mine.ceiling, *shares])
-        most = max(1, int(share * slots + 1e-9)) * depth if share > 0 else 0
-        return most if mine.slots is None else min(most, mine.slots)
-
     def _finished(self, run: str, end: RunState) -> None:
-        if any(flying == run for flying, _ in self._flights):
+        if any(flying == run for flying, _ in self._flights.of_task):
             raise Violation(f"run {run} has ended, and attempts of it run")
         states = self._states[run]
         halted = any(state in HALTED for state in states)
@@ -331,6 +294,13 @@ class Watch:
         run, task, error = event
         key, state = (run, task), self._states[run][task]
         policy = self._scheduler.runs[run].tasks.stages[self._stage(run, task)].retry
+        if self._was_ranged:
+            self._luck.note("failed in a ranged attempt")
+            if state is TaskState.FAILED:
+                raise Violation(f"task {task} of run {run} failed in a ranged attempt, and was given up")
+            if task in self._scheduler.runs[run].due_ms:
+                self._not_before_ms[key] = self._now_ms + backoff_ms(policy, run, task, self._tries[key] + 1)
+            return
         is_last = error not in policy.on or self._tries[key] >= policy.attempts
         passed = [moved.state for moved in step.transitions if moved[:2] == key]
         if state is TaskState.CANCELLED or passed[:2] == [TaskState.BACKING_OFF, TaskState.FAILED]:
@@ -348,22 +318,20 @@ class Watch:
             self._luck.note("parked for the retry budget")
 
     def _overtaken(self, step: Step) -> list[str]:
-        """Return which starts took what a higher class could have used. Floors may do that."""
+        """Return which starts took what a higher class could have used, and no floor owed them."""
         found = []
-        for start in [effect for effect in step.effects if isinstance(effect, StartAttempt)]:
-            flight = self._flights.get((start.run, start.task))
+        for start in [one for one in step.effects if isinstance(one, StartAttempt) and one.lead in (None, one.task)]:
+            flight = self._flights.of_task.get((start.run, start.task))
             if flight is None:
                 continue
             lane = self._scheduler.lanes[flight.table.lane]
             for live in self._scheduler.runs.values():
-                queue = lane.by_name[live.service_class]
-                if queue.service_class.priority <= flight.service_class.priority or not live.may_start():
+                higher = self._classes[live.service_class]
+                if higher.priority <= flight.service_class.priority or not any(startable(lane, live)):
                     continue
-                could = queue.used < queue.allowed and lane.leaves_reserved(queue)
-                waits = [one for one in live.stages if one.ready and one.stage.lane is lane.lane]
-                if not could or all(one.obstacle() is not None for one in waits):
+                if not lane.leaves_reserved(lane.by_name[higher.name]):
                     continue
-                if flight.service_class.floor > 0:
+                if (start.run, start.task) in self._floors.owed:
                     self._luck.note("floor served before a higher class")
                 else:
                     found.append(f"task {start.task} of run {start.run} was started before run {live.id}")

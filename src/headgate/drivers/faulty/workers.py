@@ -11,7 +11,7 @@ from headgate.drivers.faulty.scene import LONGEST_MS
 from headgate.model.run import ErrorClass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from headgate.core.events import Lane
     from headgate.drivers.faulty.luck import Luck
@@ -54,6 +54,8 @@ class Job:
     """An attempt that the executor holds a slot for."""
 
     order: Order
+    call: int
+    """The first attempt of those that the same call makes."""
     is_asked_to_stop: bool = False
 
 
@@ -84,39 +86,41 @@ class Workers:
     def free(self, lane: Lane) -> int:
         """Return how many more attempts a lane takes."""
         slots, depth = self._scene.lanes[lane]
-        return slots * depth - sum(job.order.lane is lane for job in self.jobs.values())
+        return slots * depth - len({job.call for job in self.jobs.values() if job.order.lane is lane})
 
-    def submit(self, order: Order) -> None:
-        """Begin an attempt."""
-        assert self.free(order.lane) > 0, f"attempt {order.attempt} was sent to a full lane"
-        self.jobs[order.attempt] = Job(order)
+    def submit(self, orders: Sequence[Order]) -> None:
+        """Begin an attempt; if it is a ranged one, with the orders of all its tasks."""
+        first = orders[0]
+        assert self.free(first.lane) > 0, f"attempt {first.attempt} was sent to a full lane"
+        self.jobs |= {order.attempt: Job(order, first.attempt) for order in orders}
         luck, random = self._luck, self._luck.random
         took_ms = random.randrange(1, LONGEST_MS) // random.choice((1, 4, 20)) + 1
         if luck.strikes("worker slow"):
             took_ms *= 10
         limit_ms = self._scene.heartbeat_ms
         if luck.strikes("returned"):
-            self._answer(order, took_ms, Kind.RETURNED)
+            self._answer_all(orders, took_ms, Kind.RETURNED)
         elif luck.strikes("worker dies"):
-            self._answer(order, random.randrange(took_ms) + 1, Kind.LOST, ErrorClass.LOST)
+            self._answer_all(orders, random.randrange(took_ms) + 1, Kind.LOST, ErrorClass.LOST)
             luck.note("worker died")
         elif luck.strikes("worker hangs"):
-            self._answer(order, limit_ms, Kind.LOST, ErrorClass.LOST)
+            self._answer_all(orders, limit_ms, Kind.LOST, ErrorClass.LOST)
             luck.note("hung and declared lost")
             if luck.strikes("zombie"):
-                self._finish(order, limit_ms + took_ms)
+                self._finish_all(orders, limit_ms + took_ms)
         elif luck.strikes("result lost"):
-            self._answer(order, took_ms + limit_ms, Kind.LOST, ErrorClass.LOST)
+            self._answer_all(orders, took_ms + limit_ms, Kind.LOST, ErrorClass.LOST)
             luck.note("result lost")
-        elif order.can_yield and luck.strikes("yields"):
-            self._answer(order, took_ms, Kind.YIELDED)
+        elif first.can_yield and luck.strikes("yields"):
+            self._answer_all(orders, took_ms, Kind.YIELDED)
         else:
             if luck.strikes("result late"):
                 took_ms += random.randrange(LONGEST_MS)
                 luck.note("result late")
-            answer = self._finish(order, took_ms)
+            answers = self._finish_all(orders, took_ms)
             if luck.strikes("result doubled"):
-                self._later(took_ms + random.randrange(LONGEST_MS), answer)
+                for answer in answers:
+                    self._later(took_ms + random.randrange(LONGEST_MS), answer)
                 luck.note("result doubled")
 
     def stop(self, attempt: int) -> None:
@@ -142,15 +146,36 @@ class Workers:
         # Nobody is left to find out that a worker of an executor that is gone was lost.
         return answer.kind is Kind.STAGED and answer.attempt not in self._dead
 
-    def _finish(self, order: Order, took_ms: int) -> Answer:
-        """Let an attempt come to what its partition's fate is."""
+    def _finish_all(self, orders: Sequence[Order], took_ms: int) -> list[Answer]:
+        """Let an attempt come to what the fates of its partitions are; one that fails may take the others with it."""
+        errors = {order.attempt: self._error(order) for order in orders}
+        failed = [error for error in errors.values() if error is not None]
+        if failed and (ErrorClass.LOST in failed or self._luck.random.random() < 0.5):
+            worst = ErrorClass.LOST if ErrorClass.LOST in failed else failed[0]
+            return self._answer_all(orders, took_ms, Kind.LOST if worst is ErrorClass.LOST else Kind.FAILED, worst)
+        if failed and len(failed) < len(orders):
+            self._luck.note("ranged and failed in part")
+        answers = []
+        for order in orders:
+            error, changes = errors[order.attempt], self._scene.fates[order.partition].changes
+            if error is not None:
+                answers.append(self._answer(order, took_ms, Kind.FAILED, error))
+            else:
+                content = f"{order.run} {order.partition}" if changes else f"same {order.partition}"
+                answers.append(self._answer(order, took_ms, Kind.STAGED, None, content))
+            took_ms += self._luck.random.choice((0, 0, 0, 300))
+        return answers
+
+    def _error(self, order: Order) -> ErrorClass | None:
+        """Return what a partition fails with this time."""
         fate = self._scene.fates[order.partition]
         self._calls[order.partition] += 1
-        if fate.error is not None and self._calls[order.partition] <= fate.failures:
-            kind = Kind.LOST if fate.error is ErrorClass.LOST else Kind.FAILED
-            return self._answer(order, took_ms, kind, fate.error)
-        content = f"{order.run} {order.partition}" if fate.changes else f"same {order.partition}"
-        return self._answer(order, took_ms, Kind.STAGED, None, content)
+        return fate.error if self._calls[order.partition] <= fate.failures else None
+
+    def _answer_all(
+        self, orders: Sequence[Order], after_ms: int, kind: Kind, error: ErrorClass | None = None
+    ) -> list[Answer]:
+        return [self._answer(order, after_ms, kind, error) for order in orders]
 
     def _answer(
         self, order: Order, after_ms: int, kind: Kind, error: ErrorClass | None = None, content: str = ""

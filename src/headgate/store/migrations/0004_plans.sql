@@ -27,3 +27,8 @@ CREATE TABLE decision (
 );
 
 CREATE INDEX decision_plan ON decision (plan);
+
+CREATE INDEX plan_run ON plan (run) WHERE run IS NOT NULL;
+CREATE INDEX attempt_failure ON attempt (dataset, id) WHERE error_class IS NOT NULL;
+CREATE INDEX attempt_failed ON attempt (run) WHERE state = 'failed';
+CREATE INDEX journal_run ON journal (run, seq) WHERE kind <> 'publish';

@@ -13,6 +13,22 @@ UPDATE attempt
 SET state = ?, finished_ms = ?, error_class = ?, error = ?, hint = ?, traceback = ?
 WHERE id = ? AND state = 'running';
 
+-- name: failed_partitions
+SELECT f.key, f.id, r.id, f.error
+FROM (
+    SELECT dataset, key, run, state, error, max(id) AS id
+    FROM attempt
+    WHERE dataset = (SELECT id FROM dataset WHERE name = :dataset) AND error_class IS NOT NULL
+        AND (:key IS NULL OR key = :key)
+    GROUP BY key
+) f
+JOIN run r ON r.n = f.run
+WHERE (f.state = 'failed' OR (f.state IN ('retried', 'lost') AND r.state = 'failed'))
+    AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = f.dataset AND c.key = f.key AND c.attempt > f.id);
+
+-- name: give_up_attempt
+UPDATE attempt SET state = 'failed' WHERE id = ? AND state = 'retried';
+
 -- name: lose_attempts
 UPDATE attempt SET state = 'lost', finished_ms = :now_ms WHERE state = 'running';
 
@@ -56,10 +72,3 @@ WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('returned'
     AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = a.dataset AND c.key = a.key AND c.run = a.run)
 GROUP BY a.dataset, a.key
 ORDER BY 1;
-
--- name: outcomes
-SELECT d.name, coalesce(a.error_class, ''), count(*)
-FROM (SELECT dataset, state, error_class FROM attempt ORDER BY id DESC LIMIT :limit) a
-JOIN dataset d ON d.id = a.dataset
-WHERE a.state IN ('succeeded', 'failed', 'retried', 'lost')
-GROUP BY 1, 2;

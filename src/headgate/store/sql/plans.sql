@@ -14,6 +14,9 @@ WHERE run IS NULL AND expires_ms < :before_ms AND NOT EXISTS (SELECT 1 FROM deci
 -- name: use_plan
 UPDATE plan SET run = :run WHERE hash = :hash AND run IS NULL;
 
+-- name: run_of_plan
+SELECT run FROM plan WHERE hash = :hash;
+
 -- name: decide_plan
 INSERT INTO decision (plan, at_ms, author, is_approval, reason)
 SELECT :hash, :at_ms, :author, :is_approval, :reason

@@ -1,8 +1,23 @@
 -- name: head_states
-SELECT h.key, h.version, c.code, c.inputs_digest
+SELECT h.key, h.version, c.code, c.inputs_digest, h.checkpoint
 FROM head h
 JOIN checkpoint c ON c.attempt = h.checkpoint
 WHERE h.dataset = (SELECT id FROM dataset WHERE name = :dataset);
+
+-- name: schema_of_code
+SELECT v.schema
+FROM checkpoint c
+JOIN versions v ON v.id = c.version
+WHERE c.dataset = (SELECT id FROM dataset WHERE name = :dataset) AND c.code = :code
+ORDER BY c.entry DESC, c.attempt DESC LIMIT 1;
+
+-- name: schema_of_other_code
+SELECT v.schema
+FROM head h
+JOIN checkpoint c ON c.attempt = h.checkpoint
+JOIN versions v ON v.id = h.version
+WHERE h.dataset = (SELECT id FROM dataset WHERE name = :dataset) AND c.code <> :code
+ORDER BY c.entry DESC, c.attempt DESC LIMIT 1;
 
 -- name: heads
 SELECT v.id, v.dataset, v.key, v.files, v.rows, v.bytes, v.content, v.schema, v.created_ms

@@ -1,0 +1,142 @@
+"""headgate plan list, show and diff: plans that were kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from headgate.cli import options
+from headgate.cli.plan import plan_text, ranges_text
+from headgate.cli.text import moment, plain, print_json, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headgate.model.verdict import Finding, Verdict
+    from headgate.views.plan_diff import PlanDiff
+    from headgate.views.stored_plan import StoredPlanView
+
+LISTED = 20
+SHORT_CODE = 8
+
+
+@click.command("list")
+@options.as_json
+@options.folder
+@click.pass_obj
+def list_command(root: Path, *, as_json: bool) -> None:
+    """Show the newest plans and how they stand."""
+    from headgate.drivers.live import now_ms
+    from headgate.views.reading import reading
+    from headgate.views.stored_plan import stored_plan_view
+
+    with reading(root) as (_, store):
+        views = [stored_plan_view(plan, now_ms()) for plan in store.plans(limit=LISTED)]
+    if as_json:
+        print_json({"plans": views})
+        return
+    if not views:
+        click.echo("there are no plans yet: headgate plan makes one")
+        return
+    rows = [(view.id, moment(view.created_ms), view.author, view.standing_text, view.reason) for view in views]
+    click.echo(table(("plan", "made (UTC)", "by", "stands", "reason"), rows))
+
+
+@click.command("show")
+@click.argument("plan")
+@options.as_json
+@options.folder
+@click.pass_obj
+def show_command(root: Path, *, plan: str, as_json: bool) -> None:
+    """Show a plan as it was kept, what the guard rails said of it, and what was decided. PLAN begins its name."""
+    from headgate.drivers.live import now_ms
+    from headgate.drivers.plans import named_plan
+    from headgate.drivers.session import Session
+    from headgate.views.stored_plan import kept_plan, stored_plan_view
+
+    session = Session(root)
+    try:
+        stored = named_plan(session.store, session.project, plan)
+        view, stands = kept_plan(session.project, session.store, stored), stored_plan_view(stored, now_ms())
+    finally:
+        session.close()
+    if as_json:
+        print_json({"plan": view, "record": stands})
+        return
+    click.echo(f"{record_text(stands)}\n\n{plan_text(view)}")
+
+
+@click.command("diff")
+@click.argument("first")
+@click.argument("second")
+@options.as_json
+@options.folder
+@click.pass_obj
+def diff_command(root: Path, *, first: str, second: str, as_json: bool) -> None:
+    """Show in what the SECOND plan differs from the FIRST. Each is the beginning of a plan's name."""
+    from headgate.drivers.session import Session
+    from headgate.views.plan_diff import plan_diff
+
+    session = Session(root)
+    try:
+        found = plan_diff(session.project, session.store, first, second)
+    finally:
+        session.close()
+    print_json(found) if as_json else click.echo(diff_text(found))
+
+
+def record_text(view: StoredPlanView) -> str:
+    """Return who made a plan, how it stands, and what was decided on it."""
+    lines = [f"plan {view.id} {view.standing_text}", f"  made by {view.author} at {moment(view.created_ms)} UTC"]
+    if view.reason:
+        lines.append(f"  reason: {plain(view.reason)}")
+    if view.standing in {"ready", "pending"}:
+        lines.append(f"  expires at {moment(view.expires_ms)} UTC")
+    for decision in view.decisions:
+        what = "approved" if decision.is_approval else "rejected"
+        lines.append(f"  {what} by {decision.author} at {moment(decision.at_ms)} UTC: {plain(decision.reason)}")
+    return "\n".join(lines)
+
+
+def diff_text(found: PlanDiff) -> str:
+    """Return in what two plans differ, in words."""
+    other = "what it would be now" if found.second is None else f"plan {found.second.id}"
+    if not found.datasets and not found.guard_rails:
+        return f"plan {found.first.id} and {other} do the same"
+    lines = [f"from plan {found.first.id} to {other}", ""]
+    rows = []
+    for part in found.datasets:
+        sets = (("added", part.added), ("removed", part.removed), ("another reason", part.other_reason))
+        said = [(f"{some.count:,}", what, ranges_text(some.ranges)) for what, some in sets if some.count]
+        if part.code:
+            said.append(("", "code changed", f"{part.code[0][:SHORT_CODE]} to {part.code[1][:SHORT_CODE]}"))
+        if part.partitioning:
+            said.append(("", "cut otherwise", f"{part.partitioning[0]} to {part.partitioning[1]}"))
+        if part.inputs_moved:
+            said.append(("", "inputs or heads have newer versions", ""))
+        rows += [(part.name if n == 0 else "", *one) for n, one in enumerate(said)]
+    if rows:
+        lines.append(table(("dataset", "", "change", "partitions"), rows, right=frozenset({1})))
+    if found.guard_rails:
+        lines += [*([""] if rows else []), "  the guard rails in headgate.toml were changed"]
+    return "\n".join(lines)
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """Return what the guard rails say of a plan: the outcome, and each rule with its value and its rationale."""
+    head = {"allow": "allowed", "approval": "needs approval", "deny": "denied"}[verdict.outcome]
+    return "\n".join([f"guard rails: {head}", *map(_finding_text, verdict.findings)])
+
+
+def _finding_text(finding: Finding) -> str:
+    where = f" {finding.dataset}:" if finding.dataset else ""
+    lines = [f"  {finding.rule}:{where} {plain(finding.value)}; {plain(finding.limit)} ({finding.origin})"]
+    if finding.because:
+        lines.append(f"    because: {plain(finding.because)}")
+    if finding.is_overridden:
+        lines.append(f"    overridden by {finding.overridden_by}: {plain(finding.overridden_because)}")
+    if finding.outcome == "approval":
+        persons = ", not its author" if finding.persons > 1 else ""
+        lines.append(f"    may be approved by {finding.group} ({', '.join(finding.approvers)}{persons})")
+    return "\n".join(lines)

@@ -1,0 +1,120 @@
+"""What a plan is shown with: its forecast, and what the guard rails say of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headgate.drivers.forecast import forecast, forecast_to_json
+from headgate.model.guard_rail import Rule
+from headgate.planning.guard_rails import Amounts, Facts, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headgate.drivers.world import World
+    from headgate.model.forecast import DatasetForecast, Forecast
+    from headgate.model.plan import Plan
+    from headgate.model.verdict import Override, Verdict
+    from headgate.project.load import Project
+    from headgate.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan with what people decide on it by.
+
+    Args:
+        world: What it was made from.
+        plan: The plan.
+        forecast: When it would be done and what it would take; None if it builds nothing.
+        verdict: What the guard rails say.
+        overrides: What of them its author overrode.
+        author: Who made it.
+        reason: Why; empty if nobody has said.
+        service_class: Class of the run that it would become.
+    """
+
+    world: World
+    plan: Plan
+    forecast: Forecast | None
+    verdict: Verdict
+    overrides: tuple[Override, ...]
+    author: str
+    reason: str
+    service_class: str
+
+    @property
+    def forecast_json(self) -> str:
+        """Return the forecast as it is recorded; empty for none."""
+        return forecast_to_json(self.forecast) if self.forecast else ""
+
+
+def propose(
+    project: Project,
+    store: Store,
+    world: World,
+    plan: Plan,
+    *,
+    author: str,
+    reason: str,
+    service_class: str,
+    overrides: Sequence[Override] = (),
+) -> Proposal:
+    """Forecast a plan and hold it to the guard rails.
+
+    Args:
+        project: The user's project.
+        store: Its state store.
+        world: What the plan was made from.
+        plan: The plan.
+        author: Who makes it.
+        reason: Why; empty if nobody has said.
+        service_class: Class of the run that it would become.
+        overrides: Rules that the author goes on in spite of.
+
+    Raises:
+        UsageError: There is no such class, or an override of a rule that does not deny the plan.
+    """
+    found = forecast(
+        project,
+        store,
+        world.snapshot,
+        plan,
+        owner=author,
+        service_class=service_class,
+        observations=world.observations,
+    )
+    facts = _facts(project, store, plan, found)
+    verdict = judge(plan, world.snapshot, project.guard_rails, facts, reason=reason, overrides=overrides)
+    return Proposal(world, plan, found, verdict, tuple(overrides), author, reason, service_class)
+
+
+def _facts(project: Project, store: Store, plan: Plan, found: Forecast | None) -> Facts:
+    rails, schemas = project.guard_rails, {}
+    for part in plan.datasets:
+        # A question to the store for each dataset: only where somebody asks for the answer.
+        if Rule.SCHEMA_CHANGE in rails.general or rails.own(Rule.SCHEMA_CHANGE, part.name):
+            change = store.schema_change(part.name, part.code)
+            if change is not None:
+                schemas[part.name] = change
+    if found is None:
+        return Facts(plan.as_of_ms, Amounts(0, 0, 0.0), schemas=schemas)
+    cost = found.cost
+    return Facts(
+        plan.as_of_ms,
+        Amounts(
+            found.p90_ms,
+            None if found.unsized else (found.read_bytes or 0) + (found.written_bytes or 0),
+            None if cost is None or cost.is_partial else cost.amount,
+        ),
+        {one.name: _amounts(one) for one in found.datasets},
+        schemas,
+        cost.currency if cost else "",
+    )
+
+
+def _amounts(one: DatasetForecast) -> Amounts:
+    """Return what one dataset takes; for how long its attempts are busy, since it has no end of its own."""
+    known = one.read_bytes is not None and one.written_bytes is not None
+    return Amounts(one.busy_ms, (one.read_bytes or 0) + (one.written_bytes or 0) if known else None)

@@ -1,0 +1,145 @@
+"""Which partitions a request is about, and what there is to say about its range."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headgate.errors import UsageError
+from headgate.model.calendar import LONGEST_MS, at_ms, boundaries, instant, parse_local, zone_of
+from headgate.planning import graph
+from headgate.planning.reach import Masks, downwards, upwards
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from numpy.typing import NDArray
+
+    from headgate.model.grid import Grid
+    from headgate.model.plan import Plan, Request
+    from headgate.planning.snapshot import Snapshot
+
+SHOWN_NAMES = 3
+
+
+def wanted_by(snapshot: Snapshot, request: Request) -> Masks:
+    """Return which partitions of which datasets a request covers, whether they need a rebuild or not.
+
+    Raises:
+        UsageError: An unknown dataset, a malformed date, or an end that is not after its start.
+    """
+    wanted: Masks = {}
+    for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
+        base = {selection.name: in_range(snapshot, selection.name, request)}
+        above = base if selection.up == 0 else upwards(snapshot, base, selection.up)
+        below = base if selection.down == 0 else downwards(snapshot, base, selection.down)
+        for found in (above,) if below is base else (above, below):
+            for name, mask in found.items():
+                if name in snapshot.datasets:
+                    wanted[name] = wanted[name] | mask if name in wanted else mask
+    return wanted
+
+
+def in_range(snapshot: Snapshot, name: str, request: Request) -> NDArray[np.bool_]:
+    """Return which partitions of a dataset overlap the request's range, read in the dataset's own time zone.
+
+    Raises:
+        UsageError: A date is malformed, or the end is not after the start.
+    """
+    grid = snapshot.grids[name]
+    start_ms, end_ms = _range(grid, request)
+    mask = np.zeros(grid.size, dtype=bool)
+    times = grid.times_in(start_ms, end_ms)
+    mask[times.start * grid.n_statics : times.stop * grid.n_statics] = True
+    return mask
+
+
+def notes_on(snapshot: Snapshot, request: Request) -> tuple[str, ...]:
+    """Return what is done otherwise than it was asked for: a start before there is anything is moved.
+
+    Raises:
+        UsageError: As `wanted_by`.
+    """
+    early: dict[str, list[str]] = {}
+    for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
+        grid = snapshot.grids[selection.name]
+        start_ms, end_ms = _range(grid, request)
+        if grid.axis is not None and grid.bounds is not None and start_ms is not None:
+            first_ms = int(grid.bounds[0])
+            if start_ms < first_ms and (end_ms is None or end_ms > first_ms):
+                early.setdefault(grid.axis.start.removesuffix("T00:00:00"), []).append(selection.name)
+    return tuple(
+        f"--start {request.start} is before the start of {_listed(names)}: cut to {start}"
+        for start, names in sorted(early.items())
+    )
+
+
+def empty_because(snapshot: Snapshot, request: Request, plan: Plan) -> str:
+    """Return why there is nothing to do in a plan without partitions, as a sentence without its full stop."""
+    if not snapshot.datasets:
+        return "the project has no datasets"
+    if plan.considered:
+        where = " in this range" if request.start or request.end else ""
+        if plan.considered == 1:
+            return f"the only partition{where} is up to date"
+        return f"all {plan.considered:,} partitions{where} are up to date"
+    names: dict[str, list[str]] = {}
+    for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
+        names.setdefault(_nothing_in(snapshot.grids[selection.name], request), []).append(selection.name)
+    return "; ".join(f"{reason} ({_listed(found)})" for reason, found in names.items())
+
+
+def _nothing_in(grid: Grid, request: Request) -> str:
+    """Return why no partition of a grid is in a range."""
+    start_ms, end_ms = _range(grid, request)
+    if grid.axis is not None and grid.bounds is not None and grid.is_open:
+        last_ms = int(grid.bounds[-1])
+        following = boundaries(grid.axis, last_ms + LONGEST_MS[grid.axis.unit])
+        if len(following) > grid.n_times + 1 and (end_ms is None or end_ms > last_ms):
+            ends = at_ms(int(following[grid.n_times + 1]), zone_of(grid.axis.zone)).isoformat(timespec="minutes")
+            if start_ms is None or start_ms < following[grid.n_times + 1]:
+                return f"no window in this range has ended yet, the next one ends at {ends}"
+            return f"this range has not come yet, the next window ends at {ends}"
+    if grid.size:
+        return f"no partition is in this range, they go from {grid.key(0)} to {grid.key(grid.size - 1)}"
+    return grid.describe().removesuffix(".").lower()
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) <= SHOWN_NAMES:
+        return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return f"{', '.join(names[:SHOWN_NAMES])} and {len(names) - SHOWN_NAMES} more"
+
+
+def _range(grid: Grid, request: Request) -> tuple[int | None, int | None]:
+    """Return the range of a request on a grid, in UTC milliseconds."""
+    zone = zone_of(grid.axis.zone if grid.axis else "UTC")
+    start, end = _moment(request.start, "--start"), _moment(request.end, "--end")
+    start_ms = None if start is None else _instant(start, zone)
+    end_ms = None if end is None else _instant(end, zone)
+    # Two local times can be one instant: a day that this zone skipped is an empty range and no mistake.
+    if start_ms is not None and end_ms is not None and (end_ms < start_ms or end == start):
+        raise UsageError(
+            f"--end {request.end} is not after --start {request.start}",
+            hint="The end is exclusive: for one day give the day after as --end.",
+        )
+    return start_ms, end_ms
+
+
+def _moment(text: str | None, what: str) -> datetime | None:
+    if text is None:
+        return None
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment
+    return parse_local(text, what)
+
+
+def _instant(moment: datetime, zone: ZoneInfo) -> int:
+    if moment.tzinfo is None:
+        return instant(moment, zone)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

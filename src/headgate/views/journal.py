@@ -1,0 +1,54 @@
+"""The journal: who did what, when and why, and what was refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headgate.store.store import JournalEntry, Store
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLine:
+    """An entry of the journal.
+
+    Args:
+        seq: Its number, from 1 without gaps.
+        at_ms: When it was written.
+        author: Who did it.
+        kind: What was done.
+        run: In which run; empty for none.
+        reason: Why, as the author said it.
+        refused: Why it was not done; empty if it was.
+        details: What else there is to know, by name.
+        hash: Its hash, which covers that of the entry before it.
+    """
+
+    seq: int
+    at_ms: int
+    author: str
+    kind: str
+    run: str
+    reason: str
+    refused: str
+    details: dict[str, Any]
+    hash: str
+
+
+def journal(
+    store: Store, *, run: str | None = None, kind: str | None = None, since_ms: int | None = None, limit: int | None
+) -> Iterator[JournalLine]:
+    """Yield entries of the journal, the newest last; the arguments are those of `Store.journal_entries`."""
+    return map(_line, store.journal_entries(limit=limit, run=run, kind=kind, since_ms=since_ms))
+
+
+def _line(entry: JournalEntry) -> JournalLine:
+    details = json.loads(entry.body)
+    refused = details.pop("refused", "")
+    return JournalLine(
+        entry.seq, entry.at_ms, entry.author, entry.kind, entry.run, entry.reason, refused, details, entry.hash
+    )

@@ -1,0 +1,114 @@
+"""The result of a ranged attempt, taken apart by partition: a column says where each row belongs.
+
+The column holds keys (text), local dates, or times. A date or a time belongs to the partition whose window it is in;
+without a time zone of its own it is read in that of the dataset. The rows of a partition keep their order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headgate.model.run import ErrorClass
+from headgate.worker.failures import AttemptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from headgate.worker.messages import Member, Order
+
+_SHOWN = 3
+
+
+def split(order: Order, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Member, pa.Table]]:
+    """Yield each member of a ranged attempt with its rows: none for one that the result does not mention.
+
+    The whole result is held in memory meanwhile.
+
+    Raises:
+        AttemptError: There is no such column, or only one of another type, or a row belongs to no member.
+    """
+    table = pa.Table.from_batches(batches, schema)
+    owner = _owners(order, table)
+    strangers = np.flatnonzero(owner < 0)
+    if len(strangers):
+        column = table.column(order.partition_column)
+        some = ", ".join(dict.fromkeys(str(column[at].as_py()) for at in strangers[:_SHOWN].tolist()))
+        raise AttemptError(
+            ErrorClass.DATA,
+            f"{len(strangers):,} rows of {order.dataset} belong to none of the partitions {order.members[0].key} to "
+            f"{order.members[-1].key}: {order.partition_column} is {some}",
+            hint="Return only rows of ctx.keys.",
+        )
+    if (np.diff(owner) < 0).any():
+        by_member = np.argsort(owner, kind="stable")
+        table, owner = table.take(pa.array(by_member)), owner[by_member]
+    bounds = np.searchsorted(owner, np.arange(len(order.members) + 1)).tolist()
+    for member, start, stop in zip(order.members, bounds[:-1], bounds[1:], strict=True):
+        yield member, table.slice(start, stop - start)
+
+
+def _owners(order: Order, table: pa.Table) -> NDArray[np.int64]:
+    """Return to which member each row belongs; -1 for none."""
+    name = order.partition_column
+    if table.schema.names.count(name) != 1:
+        raise AttemptError(
+            ErrorClass.DATA,
+            f"{order.dataset} returned no column {name}, which says to which partition a row belongs",
+            hint=f"Return it, or name another one: partition_column=... ({', '.join(table.schema.names)}).",
+        )
+    column = table.column(name).combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        keys = pa.array([member.key for member in order.members], column.type)
+        found = pc.index_in(column, keys)
+    else:
+        found = _by_time(order, column)
+    owners: NDArray[np.int64] = pc.fill_null(found, -1).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return owners
+
+
+def _by_time(order: Order, column: pa.Array) -> pa.Array:
+    windows = [member.window for member in order.members]
+    starts = np.array([window[0] for window in windows if window is not None], dtype=np.int64)
+    stops = np.array([window[1] for window in windows if window is not None], dtype=np.int64)
+    if len(starts) < len(windows) or len(np.unique(starts)) < len(starts):
+        wanted = "text: the key of the partition"
+    else:
+        wanted = "text (the key), a date or a time"
+        if pa.types.is_date(column.type):
+            column = column.cast(pa.timestamp("s"))
+        if pa.types.is_timestamp(column.type):
+            at_ms = _instants(order, column)
+            owner = np.searchsorted(starts, at_ms, side="right") - 1
+            inside = (owner >= 0) & (at_ms < stops[owner])
+            return pa.array(np.where(inside, owner, -1), mask=column.is_null().to_numpy(zero_copy_only=False))
+    raise AttemptError(
+        ErrorClass.DATA,
+        f"column {order.partition_column} of {order.dataset} is {column.type}",
+        hint=f"To say to which partition a row belongs it must be {wanted}.",
+    )
+
+
+def _instants(order: Order, column: pa.Array) -> NDArray[np.int64]:
+    """Return times as UTC milliseconds, rounded down; null is 0."""
+    if column.type.tz is None:
+        try:
+            column = pc.assume_timezone(column, order.zone)
+        except pa.ArrowInvalid as error:
+            raise AttemptError(
+                ErrorClass.DATA,
+                f"column {order.partition_column} of {order.dataset} has a local time that does not name one instant "
+                f"in {order.zone}: {error}",
+                hint="Give the column a time zone.",
+            ) from error
+    per_ms = {"s": (1000, 1), "ms": (1, 1), "us": (1, 1000), "ns": (1, 1_000_000)}
+    times, parts = per_ms[column.type.unit]
+    ticks: NDArray[np.int64] = pc.fill_null(column.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    return ticks * times // parts

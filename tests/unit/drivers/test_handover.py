@@ -1,0 +1,173 @@
+"""Taking in what is handed over, while the coordinator goes on with what it has."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headgate.drivers.handover import Intake, hand_over
+from headgate.drivers.live import Coordinator, new_run, now_ms
+from headgate.drivers.takeover import take_over
+from headgate.drivers.world import look
+from headgate.errors import UnavailableError
+from headgate.executors.inline import InlineExecutor
+from headgate.model.plan import Request
+from headgate.model.run import RunState
+from headgate.planning.planner import make_plan
+from headgate.project.load import load
+from headgate.store.sqlite import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from headgate.drivers.progress import Progress, RunSummary
+    from headgate.project.load import Project
+    from headgate.store.store import Store
+
+LIMIT_S = 30
+PIPELINE = """
+import pyarrow as pa
+
+import headgate
+
+KEYS = headgate.static(["a", "b", "c", "d"])
+
+
+@headgate.dataset(partitions=KEYS)
+def first(ctx: headgate.Context) -> pa.Table:
+    return pa.table({"attempt": [ctx.attempt]})
+
+
+@headgate.dataset(partitions=KEYS)
+def second(ctx: headgate.Context) -> pa.Table:
+    return pa.table({"attempt": [ctx.attempt]})
+"""
+
+
+class Watching:
+    """Remembers what it is told, and lets the look at the world begin when the first run has ended."""
+
+    def __init__(self) -> None:
+        self.may_look = threading.Event()
+        self.told: list[tuple[RunState, int]] = []
+
+    def started(self, run: str, *, is_followed: bool) -> None:
+        raise AssertionError(run, is_followed)
+
+    def progressed(self, progress: Progress) -> None:
+        assert progress.run
+
+    def ended(self, summary: RunSummary, others: int) -> None:
+        self.told.append((summary.state, others))
+        self.may_look.set()
+
+    def interrupted(self, runs: Sequence[str]) -> None:
+        raise AssertionError(runs)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "headgate.toml").write_text('[project]\nmodules = ["handed_over"]\n')
+    (tmp_path / "handed_over.py").write_text(PIPELINE)
+    return load(tmp_path)
+
+
+@pytest.fixture
+def opener(project: Project) -> Callable[[], Store]:
+    return lambda: open_store(project.paths.state, data_root=project.paths.data, create=True)
+
+
+@pytest.fixture
+def store(project: Project, opener: Callable[[], Store]) -> Iterator[Store]:
+    opened = opener()
+    with opened.lead():
+        take_over(opened, project.paths.data, now_ms(), author="ada")
+        yield opened
+    opened.close()
+
+
+def handed_over(project: Project, store: Store, dataset: str) -> tuple[str, int]:
+    """Leave a run to the coordinator; return its id and the number of the request."""
+    plan = make_plan(look(project, store, now_ms()).snapshot, Request((dataset,)))
+    run = new_run(plan, RunState.QUEUED, reason="more", author="bob", service_class="backfill")
+    return run.id, hand_over(store, run, {"backfill": 50}, is_new=True, retry=False, reason="more", author="bob")
+
+
+def drive(project: Project, store: Store, open_again: Callable[[], Store], watching: Watching) -> None:
+    """Drive a run of `first`, with what is handed over while it goes on."""
+    executor = InlineExecutor(project.root)
+    intake = Intake(project, open_again, wake=executor.wake, author="ada")
+    coordinator = Coordinator(project, store, executor, author="ada", watcher=watching, intake=intake)
+    world = look(project, store, now_ms())
+    coordinator.submit(world, make_plan(world.snapshot, Request(("first",))), reason="a test")
+    coordinator.drive()
+    executor.close()
+
+
+def test_runs_go_on_and_end_while_the_world_is_looked_at_for_another(
+    project: Project, store: Store, opener: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.drivers.live.COMMANDS_EVERY_S", 0)
+    watching = Watching()
+    run, request = handed_over(project, store, "second")
+
+    def open_later() -> Store:
+        assert watching.may_look.wait(LIMIT_S)
+        return opener()
+
+    drive(project, store, open_later, watching)
+    assert watching.told == [(RunState.SUCCEEDED, 1)]
+    assert [one.state for one in store.runs()] == [RunState.SUCCEEDED] * 2
+    assert store.command_answer(request) == ""
+    assert [(one.succeeded, one.new) for one in store.made(run)] == [(4, 4)]
+
+
+def test_what_cannot_be_looked_at_is_refused_and_the_others_go_on(
+    project: Project, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.drivers.live.COMMANDS_EVERY_S", 0)
+    run, request = handed_over(project, store, "second")
+
+    def refuse() -> Store:
+        raise UnavailableError("the disk is gone")
+
+    drive(project, store, refuse, Watching())
+    assert store.command_answer(request) == "the disk is gone"
+    states = {one.id: one.state for one in store.runs()}
+    assert states.pop(run) is RunState.INTERRUPTED
+    assert list(states.values()) == [RunState.SUCCEEDED]
+
+
+def test_a_bug_in_the_look_is_raised_where_it_is_seen(
+    project: Project, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.drivers.live.COMMANDS_EVERY_S", 0)
+    handed_over(project, store, "second")
+
+    def fail() -> Store:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        drive(project, store, fail, Watching())
+
+
+def test_a_run_that_was_cancelled_meanwhile_is_left_alone(
+    project: Project, store: Store, opener: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.drivers.live.COMMANDS_EVERY_S", 0)
+    run, _ = handed_over(project, store, "second")
+
+    def cancel_first() -> Store:
+        opened = opener()
+        with opened.transaction() as tx:
+            tx.set_run_state(run, RunState.CANCELLED, author="bob", reason="", now_ms=now_ms())
+        return opened
+
+    drive(project, store, cancel_first, Watching())
+    found = store.run(run)
+    assert found is not None
+    assert found.state is RunState.CANCELLED
+    assert store.made(run) == []
