@@ -76,7 +76,7 @@ def measure(root: Path, dataset: str) -> float:
 @contextmanager
 def opened(root: Path) -> Iterator[tuple[Project, Store, Executor]]:
     """Open a project as a coordinator does."""
-    from headgate.drivers.live import now_ms
+    from headgate.drivers.clock import now_ms
     from headgate.drivers.takeover import take_over
     from headgate.executors.local import LocalExecutor
     from headgate.project.load import load
@@ -132,7 +132,7 @@ def coordinator(
 
 def world_of(project: Project, store: Store) -> World:
     """Return how things stand."""
-    from headgate.drivers.live import now_ms
+    from headgate.drivers.clock import now_ms
     from headgate.drivers.world import look
 
     return look(project, store, now_ms())

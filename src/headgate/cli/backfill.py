@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -12,9 +12,12 @@ import click
 from headgate.cli import options
 from headgate.cli.text import counted, print_json
 from headgate.errors import UsageError
+from headgate.model.guard_rail import Outcome
 from headgate.model.names import shown
 
 if TYPE_CHECKING:
+    from headgate.drivers.plans import Moved
+    from headgate.drivers.proposal import Proposal
     from headgate.drivers.session import Session
     from headgate.drivers.world import World
     from headgate.model.plan import Plan, Request, StoredPlan
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 @click.command("backfill")
 @options.request
 @click.option("--plan", "plan_id", metavar="PLAN", help="Run exactly this plan, as `headgate plan` showed it.")
-@click.option("--replan", is_flag=True, help="With --plan: make it anew as things are now, and show that.")
+@click.option("--replan", is_flag=True, help="With --plan: plan the same anew as things are now, and show that.")
 @options.reason(required=False)
 @options.service_class
 @options.overrides
@@ -71,38 +74,54 @@ def command(
         raise UsageError("--reason is missing", hint="Say why: it is kept in the journal.")
     session = Session(context.obj)
     try:
+        chosen = options.chosen(overrides, because)
+        ready: _Ready | int
         if plan_id is None:
-            chosen = options.chosen(overrides, because)
             request = Request(select, start, end, forced)
             ready = _made(session, request, reason or "", service_class, chosen, as_json=as_json)
         else:
-            _refuse_selection(context)
-            ready = _taken(session, plan_id, reason, replan=replan, as_json=as_json)
+            _refuse_selection(context, is_replan=replan)
+            stored = session.stored_plan(plan_id)
+            if replan:
+                return _replanned(session, stored, reason, chosen, as_json=as_json)
+            ready = _taken(session, stored, reason, as_json=as_json)
         if isinstance(ready, int):
             return ready
         if not _confirmed(ready.view, yes=yes, as_json=as_json):
             click.echo("nothing was started", err=True)
             return 1
-        return _run(session, ready, overlap=overlap, as_json=as_json)
+        ready = _settled(session, ready, was_asked=not yes, as_json=as_json)
+        return ready if isinstance(ready, int) else _run(session, ready, overlap=overlap, as_json=as_json)
     finally:
         session.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A plan that may be run."""
+    """A plan that may be run.
 
-    stored: StoredPlan
+    Args:
+        source: What it was made as just now, or the kept plan that it is.
+        world: What it was made from.
+        plan: It.
+        view: It in words.
+        reason: Why it is run.
+        service_class: Class of the run.
+    """
+
+    source: Proposal | StoredPlan
     world: World
     plan: Plan
     view: PlanView
     reason: str
+    service_class: str
 
 
-def _refuse_selection(context: click.Context) -> None:
-    """Refuse what would make another plan than the one that is to be run."""
-    named = {"select": "SELECT", "start": "--start", "end": "--end", "forced": "--all", "overrides": "--override"}
-    named["service_class"] = "--class"
+def _refuse_selection(context: click.Context, *, is_replan: bool) -> None:
+    """Refuse what would make another plan than the one that was named."""
+    named = {"select": "SELECT", "start": "--start", "end": "--end", "forced": "--all", "service_class": "--class"}
+    if not is_replan:
+        named |= {"overrides": "--override", "because": "--because"}
     given = [
         shown
         for name, shown in named.items()
@@ -132,70 +151,90 @@ def _made(
     view = plan_view(plan, snapshot, forecast=proposal.forecast, verdict=proposal.verdict)
     if plan.blocked == plan.size:
         return _nothing(view, as_json=as_json)
-    stored = session.keep(proposal)
-    return _refused(stored, view, as_json=as_json) or _Ready(stored, proposal.world, plan, view, reason)
+    if proposal.verdict.outcome is not Outcome.ALLOW:
+        return _refused(session.keep(proposal), view, as_json=as_json)
+    return _Ready(proposal, proposal.world, plan, view, reason, service_class)
 
 
-def _taken(session: Session, name: str, reason: str | None, *, replan: bool, as_json: bool) -> _Ready | int:
+def _taken(session: Session, stored: StoredPlan, reason: str | None, *, as_json: bool) -> _Ready | int:
     """Take a plan that was kept; return it if it may be run, or the exit code."""
-    from headgate.cli.plans import diff_text
-    from headgate.drivers.plans import Moved
-    from headgate.views.plan_diff import moved_diff
+    from headgate.drivers.clock import now_ms
+    from headgate.drivers.plans import Moved, check_standing
     from headgate.views.stored_plan import kept_plan
 
-    stored = session.stored_plan(name)
-    if replan:
-        return _replanned(session, stored, as_json=as_json)
+    check_standing(stored, now_ms())
     if stored.reason and reason not in {None, stored.reason}:
         raise UsageError(
             f"the plan has a reason already: {shown(stored.reason)}", hint="Leave out --reason, or plan again with it."
         )
     if not stored.reason and reason is None:
-        raise UsageError("--reason is missing", hint="Say why: it is kept in the journal.")
+        raise UsageError("--reason is missing", hint="Nobody has said yet why: it is kept in the journal.")
     redeemed = session.redeem(stored)
     if isinstance(redeemed, Moved):
-        diff = moved_diff(session.project, stored, redeemed)
-        if as_json:
-            print_json({"run": None, "moved": diff})
-        click.echo(diff_text(diff), err=as_json)
-        again = options.invocation("backfill", "--plan", diff.first.id, "--replan")
-        click.echo(f"\nnothing was started: the world has moved since this plan was made\n  {again}", err=True)
-        return 1
+        return _moved(session, stored, redeemed, as_json=as_json)
     view = kept_plan(session.project, session.store, stored)
     if redeemed.plan.blocked == redeemed.plan.size:
         return _nothing(view, as_json=as_json)
-    return _Ready(stored, redeemed.world, redeemed.plan, view, stored.reason or reason or "")
+    return _Ready(stored, redeemed.world, redeemed.plan, view, stored.reason or reason or "", stored.service_class)
 
 
-def _replanned(session: Session, stored: StoredPlan, *, as_json: bool) -> int:
+def _settled(session: Session, ready: _Ready, *, was_asked: bool, as_json: bool) -> _Ready | int:
+    """Keep a plan that is new; look once more at one that was kept, if somebody was asked about it meanwhile."""
+    from headgate.drivers.plans import Moved
+    from headgate.drivers.proposal import Proposal
+
+    if isinstance(ready.source, Proposal):
+        session.keep(ready.source)
+        return ready
+    if not was_asked:
+        return ready
+    stored = session.stored_plan(ready.source.hash)
+    redeemed = session.redeem(stored)
+    if isinstance(redeemed, Moved):
+        return _moved(session, stored, redeemed, as_json=as_json)
+    return replace(ready, world=redeemed.world, plan=redeemed.plan)
+
+
+def _moved(session: Session, stored: StoredPlan, moved: Moved, *, as_json: bool) -> int:
+    """Say in what the world has moved since a plan was made; return the exit code."""
+    from headgate.cli.plans import diff_text
+    from headgate.views.plan_diff import moved_diff
+
+    diff = moved_diff(session.project, stored, moved)
+    if as_json:
+        print_json({"run": None, "moved": diff})
+    click.echo(diff_text(diff), err=as_json)
+    again = options.invocation("backfill", "--plan", diff.first.id, "--replan")
+    click.echo(f"\nnothing was started: the world has moved since this plan was made\n  {again}", err=True)
+    return 1
+
+
+def _replanned(
+    session: Session, stored: StoredPlan, reason: str | None, overrides: tuple[Override, ...], *, as_json: bool
+) -> int:
     """Make a plan anew from the same request, keep and show it; return the exit code."""
-    from headgate.cli.plan import next_text, plan_text
-    from headgate.drivers.live import now_ms
+    from headgate.cli.plan import show_proposed
     from headgate.planning.codec import plan_from_json
     from headgate.views.plan import plan_view
-    from headgate.views.stored_plan import stored_plan_view
 
-    request = plan_from_json(stored.body).request
-    proposal = session.propose(request, reason=stored.reason, service_class=stored.service_class, overrides=())
+    proposal = session.propose(
+        plan_from_json(stored.body).request,
+        reason=reason or stored.reason,
+        service_class=stored.service_class,
+        overrides=overrides,
+    )
     view = plan_view(proposal.plan, proposal.world.snapshot, forecast=proposal.forecast, verdict=proposal.verdict)
-    if as_json:
-        print_json(view)
-    else:
-        click.echo(plan_text(view))
-    if view.partitions:
-        click.echo("\n" + next_text(stored_plan_view(session.keep(proposal), now_ms())), err=as_json)
+    show_proposed(session, proposal, view, as_json=as_json)
     return 0
 
 
 def _refused(stored: StoredPlan, view: PlanView, *, as_json: bool) -> int:
-    """Say that the guard rails do not let a plan be run now; return the exit code, 0 if they do."""
+    """Say that the guard rails do not let a plan be run now; return the exit code."""
     from headgate.cli.plan import next_text, plan_text
-    from headgate.drivers.live import now_ms
+    from headgate.drivers.clock import now_ms
     from headgate.views.stored_plan import stored_plan_view
 
     stands = stored_plan_view(stored, now_ms())
-    if stands.standing == "ready":
-        return 0
     if as_json:
         print_json({"run": None, "plan": stands})
     click.echo(plan_text(view), err=as_json)
@@ -212,7 +251,7 @@ def _run(session: Session, ready: _Ready, *, overlap: str, as_json: bool) -> int
             ready.world,
             ready.plan,
             reason=ready.reason,
-            service_class=ready.stored.service_class,
+            service_class=ready.service_class,
             overlap=OnOverlap(overlap),
             watcher=watcher,
         ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headgate.cli import options
+from headgate.cli.plan import run_it
 from headgate.cli.text import print_json
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def decide(root: Path, text: str, *, is_approval: bool, reason: str, as_json: bool) -> None:
     """Record what somebody decides on the plan that a text names, and show how it stands now."""
-    from headgate.drivers.live import now_ms
+    from headgate.drivers.clock import now_ms
     from headgate.drivers.session import Session
     from headgate.views.stored_plan import stored_plan_view
 
@@ -32,6 +32,6 @@ def decide(root: Path, text: str, *, is_approval: bool, reason: str, as_json: bo
     if not is_approval:
         click.echo(f"plan {name} is rejected")
     elif view.standing == "ready":
-        click.echo(f"plan {name} is approved\n  {options.invocation('backfill', '--plan', name)} runs it")
+        click.echo(f"plan {name} is approved\n  {run_it(view)}")
     else:
         click.echo(f"plan {name} is approved by you; it still {view.standing_text}")

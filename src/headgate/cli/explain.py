@@ -134,7 +134,7 @@ def _task(task: Task | None) -> Iterable[tuple[str, str]]:
         yield "", until_text(task.hold)
         if task.hold.next:
             yield "", f"next: {options.invocation(*task.hold.next)}"
-    verb = "needs" if task.state == "not built" else "waits for"
+    verb = "waits for" if task.state == "waiting" else "needs"
     for upstream in task.waits_for[:SHOWN]:
         yield "", f"{verb} {upstream.dataset}/{upstream.key}{', which failed' if upstream.failed else ''}"
     if len(task.waits_for) > SHOWN:

@@ -34,6 +34,7 @@ COMMANDS = {
     "set": "Change limits of a run, or slots of a pool, while it runs.",
     "breaker": "Show circuit breakers; open or close one.",
     "status": "Show the runs, or one of them.",
+    "runs": "Show what stands on record of a run, and why.",
     "journal": "Show who did what, when and why.",
     "history": "Show the versions of a dataset or a partition.",
     "explain": "Show what state a partition is in, and why.",

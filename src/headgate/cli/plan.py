@@ -8,11 +8,14 @@ import click
 
 from headgate.cli import options
 from headgate.cli.text import counted, keys, moment, plain, print_json, problems_text, table
+from headgate.errors import UnavailableError
+from headgate.model.guard_rail import Outcome, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from headgate.drivers.proposal import Proposal
     from headgate.drivers.session import Session
     from headgate.model.plan import Request
     from headgate.views.plan import PlanView
@@ -74,11 +77,9 @@ def command(
     `plan list`, `plan show PLAN` and `plan diff PLAN PLAN` are about plans that were kept. (For a dataset of such a
     name write 0+list.)
     """
-    from headgate.drivers.live import now_ms
     from headgate.drivers.session import Session
     from headgate.model.plan import Request
     from headgate.views.plan import plan_view
-    from headgate.views.stored_plan import stored_plan_view
 
     session = Session(root)
     try:
@@ -95,15 +96,30 @@ def command(
             forecast=proposal.forecast,
             verdict=proposal.verdict,
         )
-        stored = session.keep(proposal) if view.partitions else None
+        show_proposed(session, proposal, view, as_json=as_json)
     finally:
         session.close()
+
+
+def show_proposed(session: Session, proposal: Proposal, view: PlanView, *, as_json: bool) -> None:
+    """Keep a plan that somebody asked for, if it builds anything, and show it with what can be done with it."""
+    from headgate.drivers.clock import now_ms
+    from headgate.views.stored_plan import as_kept, stored_plan_view
+
+    stands = None
+    if view.partitions:
+        try:
+            stands = stored_plan_view(session.keep(proposal), now_ms())
+        except UnavailableError as error:
+            # Who may only look gets to see it all the same.
+            unkept = f"this plan was not kept, so nobody can approve it or run it by its name: {plain(error.message)}"
+            click.echo(unkept, err=True)
     if as_json:
-        print_json(view)
+        print_json(as_kept(view, stands) if stands else view)
         return
     click.echo(plan_text(view))
-    if stored is not None:
-        click.echo("\n" + next_text(stored_plan_view(stored, now_ms())))
+    if stands:
+        click.echo("\n" + next_text(stands))
 
 
 def plan_text(plan: PlanView) -> str:
@@ -143,13 +159,20 @@ def plan_text(plan: PlanView) -> str:
 def next_text(stored: StoredPlanView) -> str:
     """Return what can be done with a plan that was just kept."""
     if stored.standing == "ready":
-        reason = () if stored.reason else ("--reason", "...")
-        following = options.invocation("backfill", "--plan", stored.id, *reason)
-        return f"plan {stored.id}, good until {moment(stored.expires_ms)} UTC\n  {following}"
+        return f"plan {stored.id}, good until {moment(stored.expires_ms)} UTC\n  {run_it(stored)}"
     if stored.standing == "pending":
         following = options.invocation("approve", stored.id, "--reason", "...")
         return f"plan {stored.id} {stored.standing_text}\n  {following}"
-    return f"plan {stored.id} is denied: --override RULE --because ... goes on in spite of one rule"
+    denied = dict.fromkeys(finding.rule for finding in stored.verdict.findings if finding.outcome is Outcome.DENY)
+    text = f"plan {stored.id} is denied by {', '.join(denied)}"
+    if set(denied) <= {Rule.REQUIRE_REASON, Rule.TICKET}:
+        return f"{text}: plan again with a --reason that they take"
+    return f"{text}\n  --override RULE --because ... goes on in spite of a rule, one for each"
+
+
+def run_it(stored: StoredPlanView) -> str:
+    """Return the command line that runs a plan."""
+    return options.invocation("backfill", "--plan", stored.id, *(() if stored.reason else ("--reason", "...")))
 
 
 def nothing_text(plan: PlanView) -> str:

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
+from headgate.cli.forecast_text import length
 from headgate.cli.plan import plan_text, ranges_text
-from headgate.cli.text import moment, plain, print_json, table
+from headgate.cli.text import counted, moment, plain, print_json, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from headgate.model.verdict import Finding, Verdict
-    from headgate.views.plan_diff import PlanDiff
+    from headgate.views.plan_diff import PlanDiff, PlanSide
     from headgate.views.stored_plan import StoredPlanView
 
 LISTED = 20
 SHORT_CODE = 8
+OUTCOMES = {"allow": "allowed", "approval": "needs approval", "deny": "denied"}
 
 
 @click.command("list")
@@ -27,7 +30,7 @@ SHORT_CODE = 8
 @click.pass_obj
 def list_command(root: Path, *, as_json: bool) -> None:
     """Show the newest plans and how they stand."""
-    from headgate.drivers.live import now_ms
+    from headgate.drivers.clock import now_ms
     from headgate.views.reading import reading
     from headgate.views.stored_plan import stored_plan_view
 
@@ -50,15 +53,16 @@ def list_command(root: Path, *, as_json: bool) -> None:
 @click.pass_obj
 def show_command(root: Path, *, plan: str, as_json: bool) -> None:
     """Show a plan as it was kept, what the guard rails said of it, and what was decided. PLAN begins its name."""
-    from headgate.drivers.live import now_ms
+    from headgate.drivers.clock import now_ms
     from headgate.drivers.plans import named_plan
     from headgate.drivers.session import Session
-    from headgate.views.stored_plan import kept_plan, stored_plan_view
+    from headgate.views.stored_plan import as_kept, kept_plan, stored_plan_view
 
     session = Session(root)
     try:
         stored = named_plan(session.store, session.project, plan)
-        view, stands = kept_plan(session.project, session.store, stored), stored_plan_view(stored, now_ms())
+        stands = stored_plan_view(stored, now_ms())
+        view = as_kept(kept_plan(session.project, session.store, stored), stands)
     finally:
         session.close()
     if as_json:
@@ -88,15 +92,19 @@ def diff_command(root: Path, *, first: str, second: str, as_json: bool) -> None:
 
 def record_text(view: StoredPlanView) -> str:
     """Return who made a plan, how it stands, and what was decided on it."""
-    lines = [f"plan {view.id} {view.standing_text}", f"  made by {view.author} at {moment(view.created_ms)} UTC"]
+    lines = [f"plan {view.id} {view.standing_text}", f"  made by {plain(view.author)} at {moment(view.created_ms)} UTC"]
     if view.reason:
         lines.append(f"  reason: {plain(view.reason)}")
     if view.standing in {"ready", "pending"}:
         lines.append(f"  expires at {moment(view.expires_ms)} UTC")
+    return "\n".join([*lines, *decision_lines(view)])
+
+
+def decision_lines(view: StoredPlanView) -> Iterator[str]:
+    """Yield what was decided on a plan, by whom and why."""
     for decision in view.decisions:
         what = "approved" if decision.is_approval else "rejected"
-        lines.append(f"  {what} by {decision.author} at {moment(decision.at_ms)} UTC: {plain(decision.reason)}")
-    return "\n".join(lines)
+        yield f"  {what} by {plain(decision.author)} at {moment(decision.at_ms)} UTC: {plain(decision.reason)}"
 
 
 def diff_text(found: PlanDiff) -> str:
@@ -104,7 +112,7 @@ def diff_text(found: PlanDiff) -> str:
     other = "what it would be now" if found.second is None else f"plan {found.second.id}"
     if not found.datasets and not found.guard_rails:
         return f"plan {found.first.id} and {other} do the same"
-    lines = [f"from plan {found.first.id} to {other}", ""]
+    lines = [f"from {_side_text(found.first)}", f"to   {_side_text(found.second) if found.second else other}", ""]
     rows = []
     for part in found.datasets:
         sets = (("added", part.added), ("removed", part.removed), ("another reason", part.other_reason))
@@ -114,7 +122,7 @@ def diff_text(found: PlanDiff) -> str:
         if part.partitioning:
             said.append(("", "cut otherwise", f"{part.partitioning[0]} to {part.partitioning[1]}"))
         if part.inputs_moved:
-            said.append(("", "inputs or heads have newer versions", ""))
+            said.append(("", "reads or replaces others than before", ""))
         rows += [(part.name if n == 0 else "", *one) for n, one in enumerate(said)]
     if rows:
         lines.append(table(("dataset", "", "change", "partitions"), rows, right=frozenset({1})))
@@ -123,10 +131,14 @@ def diff_text(found: PlanDiff) -> str:
     return "\n".join(lines)
 
 
+def _side_text(side: PlanSide) -> str:
+    done = "" if side.p50_ms is None else f", about {length(side.p50_ms)}"
+    return f"plan {side.id}: {counted(side.partitions, 'partition')}{done}, {OUTCOMES[side.outcome]}"
+
+
 def verdict_text(verdict: Verdict) -> str:
     """Return what the guard rails say of a plan: the outcome, and each rule with its value and its rationale."""
-    head = {"allow": "allowed", "approval": "needs approval", "deny": "denied"}[verdict.outcome]
-    return "\n".join([f"guard rails: {head}", *map(_finding_text, verdict.findings)])
+    return "\n".join([f"guard rails: {OUTCOMES[verdict.outcome]}", *map(_finding_text, verdict.findings)])
 
 
 def _finding_text(finding: Finding) -> str:

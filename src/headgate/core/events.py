@@ -66,6 +66,25 @@ class Stage:
     successor: NDArray[np.int32] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Partitions of a stage that another live run has in one of its stages.
+
+    Args:
+        stage: The stage.
+        positions: Positions in it; shape (tasks,).
+        run: The other run.
+        other_stage: Its stage.
+        other_positions: The same partitions there; shape (tasks,).
+    """
+
+    stage: int
+    positions: NDArray[np.int64]
+    run: str
+    other_stage: int
+    other_positions: NDArray[np.int64]
+
+
 class RunSubmitted(NamedTuple):
     """A run begins, or goes on after a crash.
 
@@ -76,6 +95,8 @@ class RunSubmitted(NamedTuple):
         owner: Who it belongs to.
         priority: Among the runs of its owner and class larger goes first.
         concurrency: How many of its attempts may run at a time; None for no bound.
+        shared: Partitions that other live runs have too (`core.overlaps`).
+        joins: Whether it takes those as a run of no lower class makes them; otherwise it makes them after that.
     """
 
     run: str
@@ -84,6 +105,8 @@ class RunSubmitted(NamedTuple):
     owner: str = ""
     priority: int = 0
     concurrency: int | None = None
+    shared: Sequence[Shared] = ()
+    joins: bool = False
 
 
 class SlotsOffered(NamedTuple):

@@ -214,6 +214,7 @@ def _waits(table: TaskTable) -> Iterator[str]:
                 unmet += left > 0 if isinstance(edge, SharedEdge) else left
                 if not isinstance(edge, SharedEdge) or not left:
                     dirty = dirty or any(table.changed[at] for at in upstream)
+            unmet += table.held.get(task, 0)
             if unmet != table.unmet[task]:
                 yield f"task {task} waits for {table.unmet[task]}, by its edges for {unmet}"
             if not unmet and dirty != table.dirty[task]:
@@ -231,11 +232,15 @@ def _order(table: TaskTable) -> Iterator[str]:
                     yield f"task {task} had ended, and moved"
                 continue
             state = TaskState(table.state[task])
+            if task in table.inherited:
+                if state is not TaskState.SKIPPED:
+                    yield f"task {task} is {state.name}, another run has made it"
+                continue
             upstream = [table.base[edge.upstream] + at for edge in declared.edges for at in edge.upstream_of(position)]
             states = {TaskState(table.state[at]) for at in upstream}
             if state in _AFTER_UPSTREAM and not states <= DONE:
                 yield f"task {task} is {state.name} before its upstream is done"
-            if state is TaskState.WAITING and states <= DONE:
+            if state is TaskState.WAITING and states <= DONE and task not in table.held:
                 yield f"task {task} waits, but its upstream is done"
             if state is TaskState.SKIPPED and (
                 not declared.skippable[position] or any(table.changed[at] for at in upstream)

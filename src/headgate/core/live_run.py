@@ -28,6 +28,7 @@ class LiveRun:
         owner: Who it belongs to.
         priority: Among the runs of its owner and class larger goes first.
         concurrency: How many of its attempts may run at a time; None for no bound.
+        rank: Priority of its class.
         stages: Its queues, by stage.
         lines: Where it queues in each lane.
         used: Its attempts that run.
@@ -46,6 +47,7 @@ class LiveRun:
     owner: str
     priority: int
     concurrency: int | None
+    rank: int = 0
     stages: list[StageQueue] = field(default_factory=list)
     lines: list[RunQueue] = field(default_factory=list)
     used: int = 0
@@ -74,6 +76,30 @@ class LiveRun:
             self.tasks.move(task, stage.number, TaskState.CANCELLED)
         else:
             self.tasks.make_ready(task, stage.number)
+
+    def hold(self, task: int) -> None:
+        """Let a task that has not started wait for a task of another run."""
+        stage = self.stages[self.tasks.stage_of(task)[0]]
+        self.due_ms.pop(task, None)
+        if task in stage.parked:
+            stage.parked.remove(task)
+        self.tasks.hold(task, stage.number)
+
+    def release(self, task: int) -> None:
+        """Let a task go on that waited for a task of another run, which has not made its partition."""
+        self.tasks.release(task, self.tasks.stage_of(task)[0], made=False, changed=False)
+
+    def take(self, task: int, *, changed: bool) -> None:
+        """Skip a task, since the task of another run that it waited for has made its partition."""
+        self.tasks.release(task, self.tasks.stage_of(task)[0], made=True, changed=changed)
+
+    def stopped(self, stage: StageQueue, task: int, *, is_for_other: bool) -> None:
+        """Take note that an attempt was stopped: with its run, or because another run builds the partition."""
+        if is_for_other:
+            self.tasks.tries[task] -= 1
+            self.again(stage, task)
+        else:
+            self.tasks.halt(task, stage.number, TaskState.CANCELLED)
 
     def fail(self, stage: StageQueue, task: int, error_class: ErrorClass, now_ms: int, *, is_last: bool) -> int | None:
         """Take note that an attempt of a task failed; return when the next one is due, if it has to wait for that.
@@ -177,7 +203,7 @@ class LiveRun:
         if self.closing is RunState.CANCELLED:
             return RunState.CANCELLED
         if table.total(TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF):
-            if self.closing is None and not table.total(TaskState.READY, TaskState.BACKING_OFF):
+            if self.closing is None and not table.held and not table.total(TaskState.READY, TaskState.BACKING_OFF):
                 waiting = table.tasks_in(TaskState.WAITING)
                 raise InternalError(
                     f"{len(waiting)} tasks of run {self.id} wait, the first is {waiting[0]}, for nothing"

@@ -118,6 +118,8 @@ class StageQueue:
         """Take the next task, and with it its neighbours that are ready and have not failed, in their order."""
         task, tasks = task_of(heappop(self.ready)), self.run.tasks
         if self.chain is None:
+            if tasks.taken:
+                tasks.take((), self.number)
             return [task]
         taken = [task]
         base = tasks.base[self.number]
@@ -178,8 +180,12 @@ class RunQueue:
         while front:
             listed, number = front[0]
             stage = self.stages[number]
-            if stage.listed != listed or not stage.ready:
+            if stage.listed != listed:
                 heappop(front)  # It has another first task by now, or was held back.
+                continue
+            if not stage.ready:
+                heappop(front)  # What was ready waits for another run by now.
+                stage.listed = _NOT_LISTED
                 continue
             obstacle = stage.obstacle()
             if obstacle is None:

@@ -39,8 +39,12 @@ def delays(scheduler: Scheduler, run: str) -> list[Delay]:
     found: list[Delay] = []
     for stage in live.stages:
         counts = live.tasks.counts[stage.number]
-        if counts[TaskState.WAITING]:
-            found.append(Delay(stage.number, Wait.UPSTREAM, counts[TaskState.WAITING]))
+        held = _held(live, stage) if live.tasks.held else 0
+        if held:
+            mine = range(live.tasks.base[stage.number], live.tasks.base[stage.number + 1])
+            found.append(Delay(stage.number, Wait.OTHER_RUN, held, scheduler.overlaps.holder_of(run, mine)))
+        if counts[TaskState.WAITING] > held:
+            found.append(Delay(stage.number, Wait.UPSTREAM, counts[TaskState.WAITING] - held))
         if stage.parked:
             found.append(Delay(stage.number, Wait.RETRY_BUDGET, len(stage.parked), stage.stage.dataset))
         backing_off = counts[TaskState.BACKING_OFF] - len(stage.parked)
@@ -50,6 +54,13 @@ def delays(scheduler: Scheduler, run: str) -> list[Delay]:
             wait, what, until_ms = _held_back(scheduler, live, stage)
             found.append(Delay(stage.number, wait, counts[TaskState.READY], what, until_ms))
     return found
+
+
+def _held(live: LiveRun, stage: StageQueue) -> int:
+    """Return how many tasks of a stage wait for other runs."""
+    table = live.tasks
+    base, end = table.base[stage.number], table.base[stage.number + 1]
+    return sum(base <= task < end and table.state[task] == TaskState.WAITING for task in table.held)
 
 
 def _held_back(scheduler: Scheduler, live: LiveRun, stage: StageQueue) -> tuple[Wait, str, int | None]:

@@ -47,6 +47,7 @@ from headgate.core.events import (
     TimePassed,
 )
 from headgate.core.limit import PoolLimit
+from headgate.core.overlaps import Overlaps
 from headgate.core.queues import release
 from headgate.core.ranged import RangedAttempt
 from headgate.core.submission import Submissions
@@ -101,6 +102,7 @@ class Scheduler:
         self.used = 0
         self._traced = traced
         self._now_ms = 0
+        self.overlaps = Overlaps(self.runs)
         self.due: list[tuple[int, int, str, int]] = []
         """What happens by itself: when, in which order it was set, run and task; a breaker has the task -1."""
         self._set = 0
@@ -125,10 +127,7 @@ class Scheduler:
         Raises:
             InternalError: The event cannot happen in the present state.
         """
-        if now_ms > self._now_ms:
-            self._now_ms = now_ms
-        else:
-            now_ms = self._now_ms
+        self._now_ms = now_ms = max(now_ms, self._now_ms)
         effects: list[Effect] = []
         if self.due and self.due[0][0] <= now_ms:
             self._elapse(now_ms, effects)
@@ -160,7 +159,7 @@ class Scheduler:
                 live.again(stage, task)
             case AttemptCancelled(run, task):
                 live, stage, breakers = self._ended(event)
-                live.tasks.halt(task, stage.number, TaskState.CANCELLED)
+                live.stopped(stage, task, is_for_other=self.overlaps.is_stopping(run, task))
                 self._breakers.gave_up(breakers, (run, task))
             case TimePassed():
                 pass
@@ -170,6 +169,8 @@ class Scheduler:
             effects += self._breakers.take_changes()
         if live is not None:
             self._settle(live, effects)
+        if self.overlaps:
+            self._settle_overlaps(effects)
         self._start(effects)
         if self._can_yield:
             self._ask_to_yield(effects)
@@ -182,6 +183,7 @@ class Scheduler:
         match event:
             case RunSubmitted():
                 live = self._submit(event)
+                effects += [StopAttempt(*task) for task in self.overlaps.submit(live, event)]
             case DrainRequested(run):
                 live = self._live(run)
                 live.closing = live.closing or RunState.INTERRUPTED
@@ -198,7 +200,7 @@ class Scheduler:
             case RetryRequested(run):
                 live = self._live(run)
                 if live.closing is not RunState.CANCELLED and not live.finished:
-                    live.tasks.revive()
+                    self.overlaps.revived(live, live.tasks.revive())
             case RunLimited(run, concurrency):
                 live = self._live(run)
                 live.concurrency = concurrency
@@ -378,6 +380,12 @@ class Scheduler:
                 effects += [YieldAttempt(run, task) for run, task in asked]
                 if due_ms is not None:
                     self._impatient_at_ms = min(due_ms, self._impatient_at_ms or due_ms)
+
+    def _settle_overlaps(self, effects: list[Effect]) -> None:
+        """Let go on what waited for other runs, and what waited for that."""
+        while changed := self.overlaps.settle():
+            for live in changed:
+                self._settle(live, effects)
 
     def _settle(self, live: LiveRun, effects: list[Effect]) -> None:
         """Queue what became ready in a run, and report its end."""

@@ -6,9 +6,9 @@ from headgate.model.run import TaskState as T
 
 MOVES: dict[T, frozenset[T]] = {
     T.WAITING: frozenset({T.READY, T.SKIPPED, T.BLOCKED, T.CANCELLED}),
-    T.READY: frozenset({T.RUNNING, T.SKIPPED, T.CANCELLED}),
+    T.READY: frozenset({T.RUNNING, T.SKIPPED, T.WAITING, T.CANCELLED}),
     T.RUNNING: frozenset({T.SUCCEEDED, T.FAILED, T.READY, T.BACKING_OFF, T.CANCELLED}),
-    T.BACKING_OFF: frozenset({T.READY, T.FAILED, T.CANCELLED}),
+    T.BACKING_OFF: frozenset({T.READY, T.WAITING, T.FAILED, T.CANCELLED}),
     T.SUCCEEDED: frozenset(),
     T.SKIPPED: frozenset(),
     T.FAILED: frozenset(),

@@ -50,7 +50,8 @@ class Submissions:
     def take(self, event: RunSubmitted) -> LiveRun:
         """Return the run of a submission; what is ready of it does not queue yet."""
         table = TaskTable(event.stages, traced=self._traced)
-        live = LiveRun(event.run, table, event.service_class, event.owner, event.priority, event.concurrency)
+        rank = next(iter(self._lanes.values())).by_name[event.service_class].service_class.priority
+        live = LiveRun(event.run, table, event.service_class, event.owner, event.priority, event.concurrency, rank)
         weight = self._owner_weights.get(event.owner, 1.0)
         lines: dict[Lane, RunQueue] = {}
         for number, stage in enumerate(event.stages):

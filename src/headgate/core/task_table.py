@@ -76,6 +76,14 @@ class TaskTable:
         """For each stage a heap of priority and task."""
         self.taken: set[int] = set()
         """Tasks that were taken from the midst of a heap, where they still are."""
+        self.held: dict[int, int] = {}
+        """Tasks that wait for tasks of other runs, and for how many."""
+        self.inherited: set[int] = set()
+        """Tasks that were skipped because a task of another run has made their partition."""
+        self.watched: set[int] = set()
+        """Tasks that tasks of other runs wait for."""
+        self.stirred: list[int] = []
+        """Those of them that have ended, or do not run any more, for who takes them."""
         self.touched: list[int] = []
         """Stages whose first ready task is another than it was, for who takes them."""
         self.traced = traced
@@ -120,6 +128,8 @@ class TaskTable:
         self.state[task] = state
         if self.traced:
             self.moved.append((task, state))
+        if self.watched and task in self.watched and (before == TaskState.RUNNING or state in ENDED):
+            self.stirred.append(task)
 
     def make_ready(self, task: int, stage: int) -> None:
         """Queue a task whose upstream is done."""
@@ -143,15 +153,20 @@ class TaskTable:
                 self.touched.append(stage)
         self.taken.clear()
 
-    def revive(self) -> None:
+    def revive(self) -> list[int]:
         """Let everything that failed, was blocked or was cancelled wait again, and what follows from that follow.
+
+        Returns:
+            The tasks that get another chance.
+
 
         What was submitted as blocked cannot be made, and stays so.
         """
         halted = np.isin(self._state, list(HALTED))
         for base, stage in zip(self.base, self.stages, strict=False):
             halted[base : base + len(stage.states)] &= stage.states != TaskState.BLOCKED
-        for task in np.flatnonzero(halted).tolist():
+        revived: list[int] = np.flatnonzero(halted).tolist()
+        for task in revived:
             self.move(task, self.stage_of(task)[0], TaskState.WAITING)
             self.tries[task] = 0
         for waits in self.shared:
@@ -159,9 +174,12 @@ class TaskTable:
         for readers in self._readers:
             readers.clear()
         unmet, dirty = self._wait_counts()
+        for task, others in self.held.items():
+            unmet[task] += others
         self._unmet[:] = unmet
         self._dirty[:] = dirty
         self._settle()
+        return revived
 
     def finish(self, task: int, stage: int, state: TaskState, *, changed: bool) -> None:
         """End a task as succeeded or skipped, and release what waited for it."""
@@ -198,6 +216,40 @@ class TaskTable:
         # The first of a queue is never one that was taken.
         while queue and task_of(queue[0]) in taken:
             taken.discard(task_of(heappop(queue)))
+
+    def hold(self, task: int, stage: int) -> None:
+        """Let a task that has not started wait for a task of another run, too."""
+        if self.state[task] == _READY:
+            self.take([task], stage)
+            self.touched.append(stage)
+        if self.state[task] != _WAITING:
+            self.move(task, stage, TaskState.WAITING)
+        self.unmet[task] += 1
+        self.held[task] = self.held.get(task, 0) + 1
+
+    def release(self, task: int, stage: int, *, made: bool, changed: bool) -> None:
+        """Let a task go on that waited for a task of another run.
+
+        Args:
+            task: The task.
+            stage: Its stage.
+            made: Whether the other has made the partition, so that nothing is left to do.
+            changed: Whether that published new content.
+        """
+        others = self.held.pop(task) - 1
+        if others:
+            self.held[task] = others
+        self.unmet[task] -= 1
+        if self.state[task] != _WAITING:
+            return
+        if made:
+            self.inherited.add(task)
+            self.finish(task, stage, TaskState.SKIPPED, changed=changed)
+        elif not self.unmet[task]:
+            if self._may_skip(task):
+                self.finish(task, stage, TaskState.SKIPPED, changed=False)
+            else:
+                self.make_ready(task, stage)
 
     def _may_skip(self, task: int) -> bool:
         return bool(self._skippable[task]) and not self.dirty[task]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from headgate.core.breaker import Breaker
 from headgate.drivers.active import Controls
-from headgate.drivers.live import now_ms
+from headgate.drivers.clock import now_ms
 from headgate.drivers.naming import named_run
 from headgate.drivers.takeover import take_over
 from headgate.errors import ConflictError, UnavailableError, UsageError

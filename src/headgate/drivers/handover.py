@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.drivers.active import Controls
-from headgate.drivers.live import now_ms
+from headgate.drivers.clock import now_ms
 from headgate.drivers.naming import named_run
 from headgate.drivers.resume import RETRY, restore
 from headgate.drivers.steering import SUBMIT

@@ -7,9 +7,7 @@ waits for the disk more outcomes arrive, so groups grow by themselves under load
 
 from __future__ import annotations
 
-import secrets
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -27,17 +25,18 @@ from headgate.core.scheduler import Scheduler
 from headgate.crashpoints import crash_point
 from headgate.drivers.active import ActiveRun, Controls
 from headgate.drivers.breaker_book import BreakerBook
+from headgate.drivers.clock import now_ms
 from headgate.drivers.dispatch import Dispatcher
 from headgate.drivers.intents import Intents
 from headgate.drivers.outcomes import Recorder
 from headgate.drivers.ranged import taken_apart
 from headgate.drivers.resume import RETRY, Recorded
 from headgate.drivers.steering import Steering
+from headgate.drivers.submission import new_run, shared_with
 from headgate.drivers.telling import Teller
 from headgate.errors import UnavailableError
 from headgate.model.policy import OnOverlap
-from headgate.model.run import Run, RunKind, RunState
-from headgate.planning.codec import plan_hash, plan_to_json
+from headgate.model.run import RunState
 from headgate.planning.stages import Terms, make_stages
 from headgate.tables import layout
 from headgate.worker.messages import Progressed, Staged
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from headgate.drivers.world import World
     from headgate.executors.executor import Executor
     from headgate.model.plan import Plan
+    from headgate.model.run import Run
     from headgate.project.load import Project
     from headgate.store.store import Command, Store, Transaction
     from headgate.worker.messages import AttemptReport, Order
@@ -61,36 +61,6 @@ POLL_S = 0.1
 COMPANY_S = 0.01
 """How long an outcome waits for others, so that one transaction publishes them all."""
 COMMANDS_EVERY_S = 0.25
-
-
-def now_ms() -> int:
-    """Return the wall clock as UTC milliseconds; used for records, never for durations."""
-    return time.time_ns() // 1_000_000
-
-
-def new_run_id(at_ms: int) -> str:
-    """Return an id that sorts by time and is safe in paths."""
-    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-
-
-def new_run(
-    plan: Plan, state: RunState, *, reason: str, author: str, service_class: str, overlap: OnOverlap = OnOverlap.REFUSE
-) -> Run:
-    """Return a run of a plan, created now."""
-    at, text = now_ms(), plan_to_json(plan)
-    return Run(
-        new_run_id(at),
-        RunKind.BACKFILL,
-        state,
-        reason,
-        author,
-        text,
-        plan_hash(text),
-        at,
-        None,
-        service_class,
-        Controls(overlap=overlap).to_json(),
-    )
 
 
 class Coordinator:
@@ -256,7 +226,14 @@ class Coordinator:
         dispatcher = Dispatcher(project, snapshot, plan, run, tried=recorded.tried, published=self._recorder.published)
         self._todo += self._handle(
             RunSubmitted(
-                run.id, stages, run.service_class, run.author, controls.priority, controls.concurrency or concurrency
+                run.id,
+                stages,
+                run.service_class,
+                run.author,
+                controls.priority,
+                controls.concurrency or concurrency,
+                shared=list(shared_with(plan, self._runs.values())),
+                joins=controls.overlap is OnOverlap.JOIN,
             )
         )
         active = ActiveRun(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ class Redeemed:
 
 
 def keep(store: Store, project: Project, proposal: Proposal, now_ms: int) -> StoredPlan:
-    """Keep a plan as it is shown, and journal what was overridden for it.
+    """Keep a plan as it is shown, journal what was overridden for it, and return it as it was kept.
 
     Args:
         store: The state store.
@@ -78,8 +78,11 @@ def keep(store: Store, project: Project, proposal: Proposal, now_ms: int) -> Sto
         now_ms: UTC milliseconds.
     """
     text = plan_to_json(proposal.plan)
-    heads = basis(proposal.world.snapshot, proposal.plan)
-    made_from = {"heads": heads, "guard_rails": project.guard_rails.fingerprint}
+    made_from = {
+        "heads": basis(proposal.world.snapshot, proposal.plan),
+        "guard_rails": project.guard_rails.fingerprint,
+        "declared": _declared(project, proposal.plan),
+    }
     stored = StoredPlan(
         hash=plan_hash(text),
         project=project.config.project.name,
@@ -100,7 +103,7 @@ def keep(store: Store, project: Project, proposal: Proposal, now_ms: int) -> Sto
             tx.journal(
                 "plan.override", author=override.author, run="", reason=override.because, body=body, now_ms=now_ms
             )
-    return stored
+    return store.plan(stored.hash) or stored
 
 
 def named_plan(store: Store, project: Project, text: str) -> StoredPlan:
@@ -111,26 +114,27 @@ def named_plan(store: Store, project: Project, text: str) -> StoredPlan:
     """
     found = store.plan(text)
     if found is None:
-        newest = ", ".join(plan.hash[:SHORT] for plan in store.plans(limit=3))
-        hint = f"The newest are {newest}." if newest else "`headgate plan` makes one."
+        newest = [plan.hash[:SHORT] for plan in store.plans(limit=3)]
+        are = "are" if len(newest) > 1 else "is"
+        hint = f"The newest {are} {', '.join(newest)}." if newest else "`headgate plan` makes one."
         raise UsageError(f"there is no plan {shown(text)} in the state store of this project", hint=hint)
     if found.project != project.config.project.name:
         raise UsageError(
-            f"plan {found.hash[:SHORT]} is for project {found.project}, not for {project.config.project.name}",
-            hint="Run it from the folder of its project.",
+            f"plan {found.hash[:SHORT]} is for project {found.project}, and this is {project.config.project.name}",
+            hint="Run it from the folder of its project, or plan again.",
         )
     return found
 
 
 def standing(stored: StoredPlan, now_ms: int) -> Standing:
     """Return what can be done with a stored plan, as things are recorded."""
-    verdict = verdict_from_json(stored.verdict)
     if stored.run is not None:
         return Standing.RUN
-    if stored.decisions and not stored.decisions[-1].is_approval:
+    if any(not decision.is_approval for decision in stored.decisions):
         return Standing.REJECTED
     if now_ms >= stored.expires_ms:
         return Standing.EXPIRED
+    verdict = verdict_from_json(stored.verdict)
     if verdict.outcome is Outcome.DENY:
         return Standing.DENIED
     return Standing.PENDING if verdict.pending(stored.author, approvals(stored)) else Standing.READY
@@ -157,7 +161,7 @@ def decide(
     name = stored.hash[:SHORT]
     stands = standing(stored, now_ms)
     if stands in {Standing.RUN, Standing.REJECTED, Standing.EXPIRED}:
-        raise ConflictError(f"plan {name} {_stands(stored, stands)}", hint=_again(stands))
+        raise _refusal(stored, stands)
     if is_approval:
         refused = may_approve(verdict_from_json(stored.verdict), stored.author, author, reason, approvals(stored))
         if refused is not None:
@@ -169,32 +173,54 @@ def decide(
     return named_plan(store, project, stored.hash)
 
 
+def check_standing(stored: StoredPlan, now_ms: int) -> None:
+    """Refuse a stored plan that cannot be run.
+
+    Raises:
+        ConflictError: It was run already, rejected, has expired, is denied, or lacks an approval.
+    """
+    stands = standing(stored, now_ms)
+    if stands is not Standing.READY:
+        raise _refusal(stored, stands)
+
+
 def redeem(store: Store, project: Project, stored: StoredPlan, now_ms: int) -> Redeemed | Moved:
     """Return a stored plan to be run exactly as it was shown, or in what the world has moved since.
 
     Raises:
-        ConflictError: It was run already, rejected, has expired, or lacks an approval.
+        ConflictError: It was run already, rejected, has expired, is denied, or lacks an approval.
     """
-    stands = standing(stored, now_ms)
-    if stands is not Standing.READY:
-        raise ConflictError(f"plan {stored.hash[:SHORT]} {_stands(stored, stands)}", hint=_again(stands))
+    check_standing(stored, now_ms)
     then = plan_from_json(stored.body)
     world = look(project, store, then.as_of_ms)
     now = make_plan(world.snapshot, then.request)
     made_from = json.loads(stored.basis)
     found = changes(then, now, made_from["heads"], basis(world.snapshot, now))
-    is_other = made_from["guard_rails"] != project.guard_rails.fingerprint
+    rails = project.guard_rails.fingerprint, _declared(project, then)
+    is_other = (made_from["guard_rails"], made_from["declared"]) != rails
     if found or is_other:
         return Moved(found, is_other, world, then, now)
-    return Redeemed(world, now)
+    # What is up to date beside it may have come or gone. The hash covers how much that is, and has to stay the same.
+    return Redeemed(world, replace(now, considered=then.considered))
+
+
+def _declared(project: Project, plan: Plan) -> dict[str, list[bool]]:
+    """Return what the code says that guard rails ask for, of the datasets of a plan."""
+    found = {part.name: project.datasets.get(part.name) for part in plan.datasets}
+    return {name: [one.snapshot_only, one.idempotent] for name, one in found.items() if one is not None}
+
+
+def _refusal(stored: StoredPlan, stands: Standing) -> ConflictError:
+    name = stored.hash[:SHORT]
+    return ConflictError(f"plan {name} {_stands(stored, stands)}", hint=_again(name, stands))
 
 
 def _stands(stored: StoredPlan, stands: Standing) -> str:
     if stands is Standing.RUN:
         return f"was run already, as run {stored.run}"
     if stands is Standing.REJECTED:
-        last = stored.decisions[-1]
-        return f"was rejected by {last.author}: {last.reason}"
+        no = next(decision for decision in stored.decisions if not decision.is_approval)
+        return f"was rejected by {no.author}: {no.reason}"
     if stands is Standing.PENDING:
         pending = verdict_from_json(stored.verdict).pending(stored.author, approvals(stored))
         groups = dict.fromkeys(finding.group for finding in pending)
@@ -202,11 +228,11 @@ def _stands(stored: StoredPlan, stands: Standing) -> str:
     return "is denied by the guard rails" if stands is Standing.DENIED else "has expired"
 
 
-def _again(stands: Standing) -> str:
+def _again(name: str, stands: Standing) -> str:
     match stands:
         case Standing.PENDING:
-            return "headgate approve PLAN --reason TEXT"
+            return f"`headgate approve {name} --reason TEXT`; `headgate plan show {name}` says who may."
         case Standing.DENIED:
-            return "Look at `headgate plan show`; --override RULE --because TEXT goes on in spite of one rule."
+            return f"`headgate plan show {name}` says by what."
         case _:
-            return "Plan again: `headgate plan`, or `headgate backfill --plan PLAN --replan`."
+            return f"Plan again: `headgate plan`, or `headgate backfill --plan {name} --replan`."

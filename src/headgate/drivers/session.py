@@ -9,14 +9,16 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from headgate.drivers.clock import now_ms
 from headgate.drivers.control import refusals_journaled
 from headgate.drivers.follow import LOOK_EVERY_S, follow
 from headgate.drivers.handover import HELD, Intake, hand_over
-from headgate.drivers.live import Coordinator, new_run, now_ms
+from headgate.drivers.live import Coordinator
 from headgate.drivers.naming import named_run
 from headgate.drivers.plans import decide, keep, named_plan, redeem
 from headgate.drivers.proposal import propose
 from headgate.drivers.resume import check_state, restore
+from headgate.drivers.submission import new_run
 from headgate.drivers.takeover import collect, take_over
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, HeadgateError, InternalError, UnavailableError, UsageError

@@ -40,6 +40,7 @@ class Wait(StrEnum):
 
     NO_COORDINATOR = "no coordinator runs this run"
     BLOCKED = "something upstream failed or is missing"
+    OTHER_RUN = "another run builds the partition"
     UPSTREAM = "waits for upstream partitions"
     BACKING_OFF = "waits before it is tried again"
     RETRY_BUDGET = "too many attempts were retries"

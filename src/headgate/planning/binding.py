@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headgate.model.mapping import Lists
 from headgate.planning.digest import mixed
 from headgate.planning.sets import range_sums
 
@@ -31,7 +32,7 @@ class Change:
         other_reason: Partitions that both have, for another reason.
         code: Code fingerprint in the first and in the second plan, if both have the dataset and they differ.
         partitioning: Specs likewise; then indices mean different windows, and all count as removed and added.
-        inputs_moved: Whether heads that its partitions read, or replace, have moved.
+        inputs_moved: Whether the same partitions read other ones, or read or replace other versions.
 
     Shape:
         added, removed and other_reason (int64): grid indices, ascending.
@@ -49,6 +50,7 @@ class Change:
 def basis(snapshot: Snapshot, plan: Plan) -> dict[str, str]:
     """Return a digest of what each dataset's planned partitions replace and read: their heads and their inputs.
 
+    Which partitions they read counts, too: while these have no versions nothing else tells one mapping from another.
     What is outside of the plan and not read by it does not count, so a day that arrives does not touch a plan for
     last year.
     """
@@ -60,7 +62,11 @@ def _digest(snapshot: Snapshot, part: PlannedDataset) -> str:
     digest.update(_content(snapshot, part.name)[part.indices].tobytes())
     for parameter, entry in snapshot.datasets[part.name].inputs.items():
         weight = mixed(snapshot.seed(parameter, entry), _content(snapshot, entry.dataset))
-        digest.update(range_sums(weight, snapshot.reads(part.name, entry, part.indices)).tobytes())
+        reads = snapshot.reads(part.name, entry, part.indices)
+        digest.update(f"{parameter}\0{entry.dataset}\0{entry.allow_missing}".encode())
+        for which in (reads.offsets, reads.values) if isinstance(reads, Lists) else (reads.start, reads.stop):
+            digest.update(which.tobytes())
+        digest.update(range_sums(weight, reads).tobytes())
     return digest.hexdigest()
 
 
@@ -104,11 +110,13 @@ def _change(name: str, before: PlannedDataset | None, after: PlannedDataset | No
     code = None if before.code == after.code else (before.code, after.code)
     if before.partitioning != after.partitioning:
         cuts = (before.partitioning, after.partitioning)
-        return Change(name, after.indices, before.indices, nothing, code, cuts, inputs_moved=is_moved)
+        return Change(name, after.indices, before.indices, nothing, code, cuts, inputs_moved=False)
     both, in_before, in_after = np.intersect1d(before.indices, after.indices, assume_unique=True, return_indices=True)
     added = np.setdiff1d(after.indices, both, assume_unique=True)
     removed = np.setdiff1d(before.indices, both, assume_unique=True)
     other = both[before.why[in_before] != after.why[in_after]]
     if code is None and not is_moved and not (len(added) or len(removed) or len(other)):
         return None
-    return Change(name, added, removed, other, code, None, inputs_moved=is_moved)
+    # Of other partitions the digest says nothing.
+    inputs_moved = is_moved and not (len(added) or len(removed))
+    return Change(name, added, removed, other, code, None, inputs_moved=inputs_moved)

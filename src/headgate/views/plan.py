@@ -64,6 +64,9 @@ class PlanView:
         verdict: What the guard rails say, if they were asked.
         notes: What was made of the request, such as a start that was cut.
         empty: Why there is nothing to build; empty if there is something.
+        id: The beginning of its hash, enough to name it; None if it was not kept.
+        expires_ms: When it can no longer be run, likewise.
+        standing: What can be done with it, as in `StoredPlanView`, likewise.
     """
 
     hash: str
@@ -77,6 +80,9 @@ class PlanView:
     verdict: Verdict | None
     notes: tuple[str, ...]
     empty: str
+    id: str | None = None
+    expires_ms: int | None = None
+    standing: str | None = None
 
 
 def plan_view(

@@ -43,7 +43,7 @@ class DatasetDiff:
         other_reason: Partitions that both have, for another reason.
         code: Code fingerprints in the first and in the second, if they differ.
         partitioning: Likewise how it is cut into partitions.
-        inputs_moved: Whether other versions would be read or replaced.
+        inputs_moved: Whether the same partitions read other ones, or read or replace other versions.
     """
 
     name: str

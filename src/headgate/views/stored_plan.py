@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headgate.drivers.forecast import forecast_from_json
 from headgate.drivers.plans import SHORT, Standing, approvals, standing
 from headgate.drivers.world import look
+from headgate.errors import UsageError
 from headgate.planning.codec import plan_from_json
 from headgate.planning.planner import with_problems
+from headgate.planning.scope import notes_on
 from headgate.planning.verdict_codec import verdict_from_json
 from headgate.views.plan import plan_view
 from headgate.views.task import is_cut_as_then
@@ -80,11 +83,19 @@ def stored_plan_view(stored: StoredPlan, now_ms: int) -> StoredPlanView:
     )
 
 
+def as_kept(view: PlanView, stands: StoredPlanView) -> PlanView:
+    """Return a plan in words, with the name under which it was kept and how it stands."""
+    return replace(view, id=stands.id, expires_ms=stands.expires_ms, standing=stands.standing)
+
+
 def kept_plan(project: Project, store: Store, stored: StoredPlan) -> PlanView:
     """Return a stored plan in words: what it builds is as it was made, what it lacks as things are now."""
     plan = plan_from_json(stored.body)
     snapshot = look(project, store, plan.as_of_ms).snapshot
     if all(is_cut_as_then(snapshot, part) for part in plan.datasets):
         plan = with_problems(snapshot, plan)
+        with suppress(UsageError):
+            # Of something that was selected, had nothing to build, and is not declared any more.
+            plan = replace(plan, notes=notes_on(snapshot, plan.request))
     forecast = forecast_from_json(stored.forecast) if stored.forecast else None
     return plan_view(plan, snapshot, forecast=forecast, verdict=verdict_from_json(stored.verdict))

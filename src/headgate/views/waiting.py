@@ -89,6 +89,8 @@ def _until(wait: Wait, dataset: str, what: str, *, is_timed: bool) -> str:
             return "a coordinator takes up the run"
         case Wait.BLOCKED:
             return f"{what}, which failed, is built" if what else "what is missing is there"
+        case Wait.OTHER_RUN:
+            return f"run {what} has ended with it"
         case Wait.UPSTREAM:
             return "everything upstream is built"
         case Wait.BACKING_OFF:

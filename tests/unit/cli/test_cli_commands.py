@@ -110,8 +110,12 @@ def test_plan_says_what_and_why(shop: str) -> None:
 
 
 def test_plan_of_an_empty_range_is_nothing(shop: str) -> None:
-    shown = call("-C", shop, "plan", "--start", "2030-01-01").stdout
-    assert shown == "nothing to do: no partition is in this range\n"
+    shown = call("-C", shop, "plan", "orders", "--start", "2030-01-01").stdout
+    assert shown == ("nothing to do: no partition is in this range, they go from 2024-01-01 to 2024-01-14 (orders)\n")
+    found = data("-C", shop, "plan", "--start", "2030-01-01")
+    assert (found["partitions"], found["id"], found["expires_ms"], found["standing"]) == (0, None, None, None)
+    assert "go from 2024-01-01 to 2024-01-08 (revenue_weekly)" in found["empty"]
+    assert data("-C", shop, "plan", "list") == {"plans": []}
 
 
 def test_what_cannot_be_built_is_named_and_nothing_is_started(shop: str, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from headgate.cli.main import main
 from headgate.drivers import control
-from headgate.drivers.live import new_run
 from headgate.drivers.session import Session
+from headgate.drivers.submission import new_run
 from headgate.model.plan import Request
 from headgate.model.run import RunState
 from headgate.store.sqlite import open_store

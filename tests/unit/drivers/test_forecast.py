@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headgate.drivers.clock import now_ms
 from headgate.drivers.forecast import accuracy, forecast_from_json, forecast_to_json
-from headgate.drivers.live import Coordinator, now_ms
+from headgate.drivers.live import Coordinator
 from headgate.drivers.plans import keep
 from headgate.drivers.proposal import propose
 from headgate.drivers.takeover import take_over

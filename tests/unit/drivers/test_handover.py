@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headgate.drivers.clock import now_ms
 from headgate.drivers.handover import Intake, hand_over
-from headgate.drivers.live import Coordinator, new_run, now_ms
+from headgate.drivers.live import Coordinator
+from headgate.drivers.submission import new_run
 from headgate.drivers.takeover import take_over
 from headgate.drivers.world import look
 from headgate.errors import UnavailableError

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headgate.drivers.live import Coordinator, now_ms
+from headgate.drivers.clock import now_ms
+from headgate.drivers.live import Coordinator
 from headgate.drivers.takeover import take_over
 from headgate.drivers.world import look
 from headgate.executors.inline import InlineExecutor

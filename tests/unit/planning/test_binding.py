@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from planning_worlds import built, dataset, snapshot, source
 
+from headgate.model.mapping import Trailing
 from headgate.model.partitioning import daily
 from headgate.model.plan import Plan, Request
 from headgate.planning.binding import Change, basis, changes
@@ -92,3 +93,33 @@ def test_changed_code_and_another_cut_are_named(world: Snapshot) -> None:
     (change,) = changes(plan, other(partitioning="hourly"), {}, {})
     assert change.partitioning == (plan.datasets[0].partitioning, "hourly")
     assert (len(change.added), len(change.removed)) == (10, 10)
+
+
+def test_another_mapping_counts_also_before_anything_is_built() -> None:
+    raw, seen = source("raw", DAYS), dataset("daily", DAYS, "raw")
+    before, after = (
+        snapshot(raw, seen, dataset("totals", DAYS, ("daily", mapping)), as_of="2013-03-21")
+        for mapping in (Trailing(3), Trailing(4))
+    )
+    request = replace(MARCH, select=("daily", "totals"))
+    found = compared(before, after, request)
+    assert [(one.dataset, one.inputs_moved) for one in found.values()] == [("totals", True)]
+    assert compared(before, before, request) == {}
+
+
+def test_an_input_that_may_be_missing_now_counts() -> None:
+    raw = source("raw", DAYS)
+    before, after = (
+        snapshot(raw, dataset("daily", DAYS, "raw", tolerant=tolerant), as_of="2013-03-21")
+        for tolerant in (False, True)
+    )
+    assert compared(before, after)["daily"].inputs_moved
+
+
+def test_of_other_partitions_nothing_is_said_of_what_they_read(world: Snapshot) -> None:
+    plans = [make_plan(world, replace(MARCH, end=end)) for end in ("2013-03-11", "2013-03-12")]
+    found = changes(plans[0], plans[1], basis(world, plans[0]), basis(world, plans[1]))
+    assert [(one.dataset, one.added.tolist(), one.inputs_moved) for one in found] == [
+        ("daily", [10], False),
+        ("totals", [10], False),
+    ]

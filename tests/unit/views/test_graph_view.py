@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headgate.drivers.live import now_ms
+from headgate.drivers.clock import now_ms
 from headgate.views.graph import Link, graph
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headgate.drivers.live import now_ms
+from headgate.drivers.clock import now_ms
 from headgate.views.state_check import StateCheck, check_state, next_steps
 
 if TYPE_CHECKING:

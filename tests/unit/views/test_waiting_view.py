@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headgate.drivers.live import new_run
 from headgate.drivers.naming import named_run
+from headgate.drivers.submission import new_run
 from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.plan import Request
 from headgate.model.reason import Wait

@@ -1,0 +1,147 @@
+"""headgate runs: the runs, and what stands on record of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from headgate.cli import options
+from headgate.cli.text import STATE_COLORS, counted, duration, moment, plain, print_json, state_text, table
+from headgate.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from headgate.views.journal import JournalLine
+    from headgate.views.run_record import RunRecord
+    from headgate.views.status import DatasetLine, RunLine
+    from headgate.views.stored_plan import StoredPlanView
+
+LISTED = 20
+SHOW = "show"
+
+
+@click.command("runs")
+@click.argument("action", required=False, type=click.Choice(["list", SHOW]))
+@click.argument("run", required=False)
+@click.option("--limit", type=click.IntRange(1), help=f"How many runs, newest first; {LISTED} if not given.")
+@options.as_json
+@options.folder
+@click.pass_obj
+def command(root: Path, action: str | None, run: str | None, limit: int | None, as_json: bool) -> None:
+    """List the runs, newest first; or show what stands on record of one.
+
+    \b
+    headgate runs              or runs list: who wanted what, why, and what became of it
+    headgate runs show RUN     its plan and how that was decided, what was changed, the forecast beside what it took
+
+    RUN is the id of a run, the beginning of one, or `latest`.
+    """  # noqa: D301
+    from headgate.drivers.naming import named_run
+    from headgate.views.reading import reading
+
+    if action == SHOW:
+        if run is None:
+            raise UsageError("show which run?", hint="Name it: headgate runs show latest.")
+        if limit is not None:
+            raise UsageError("--limit is about the list of runs", hint="Leave it out.")
+        from headgate.views.run_record import run_record
+
+        with reading(root) as (_, store):
+            record = run_record(store, named_run(store, run))
+        print_json(record) if as_json else click.echo(record_text(record))
+        return
+    if run is not None:
+        raise UsageError("runs list names no run", hint=f"For one of them: headgate runs show {run}.")
+    from headgate.views import status
+
+    with reading(root) as (_, store):
+        found = status.runs(store, limit=limit or LISTED)
+    print_json({"runs": found}) if as_json else click.echo(_list_text(found))
+
+
+def _list_text(runs: tuple[RunLine, ...]) -> str:
+    if not runs:
+        return f"no runs yet: {options.invocation('plan')} shows what there is to do"
+    rows = [
+        (
+            run.id,
+            state_text(run),
+            run.service_class,
+            f"{run.done:,} of {run.total:,}",
+            moment(run.created_ms),
+            "" if run.finished_ms is None else duration((run.finished_ms - run.created_ms) / 1000),
+            run.author,
+            run.reason,
+        )
+        for run in runs
+    ]
+    colors = {(1, state_text(run)): STATE_COLORS[run.state] for run in runs}
+    header = ("run", "state", "class", "done", "created (UTC)", "took", "author", "reason")
+    return table(header, rows, right=frozenset({3}), colors=colors)
+
+
+def record_text(record: RunRecord) -> str:
+    """Return what stands on record of a run, as people read it."""
+    run = record.run
+    state = click.style(state_text(run), fg=STATE_COLORS[run.state])
+    skipped = f", {skipped_text(record.skipped, run.total)}" if record.skipped else ""
+    lines = [
+        f"run {run.id} {state}: {run.done:,} of {counted(run.total, 'partition')} done{skipped}",
+        f"  {run.kind} of class {plain(run.service_class)} by {plain(run.author)}, {moment(run.created_ms)} UTC: "
+        f"{plain(run.reason)}",
+    ]
+    if run.finished_ms is not None:
+        lines.append(f"  ended {moment(run.finished_ms)} UTC")
+    if record.overlap != "refuse":
+        lines.append(f"  partitions that another run builds: {record.overlap}")
+    if record.controls:
+        changed = ", ".join(f"{name} {plain(str(value))}" for name, value in record.controls.items())
+        lines.append(f"  set by hand: {changed}")
+    if record.plan is not None:
+        lines += ["", *_plan_lines(record.plan)]
+    if record.entries:
+        lines += ["", "what was decided and what came of it", _entries_text(record.entries)]
+    if record.forecast is not None:
+        from headgate.cli.forecast_text import hindsight_text
+
+        lines += ["", hindsight_text(record.forecast)]
+    return "\n".join([*lines, "", _counts_text(record.datasets, run)])
+
+
+def skipped_text(skipped: int, total: int) -> str:
+    """Return how much was not built because nothing that it reads had changed."""
+    return f"{skipped:,} of {total:,} skipped: inputs unchanged"
+
+
+def _plan_lines(plan: StoredPlanView) -> list[str]:
+    from headgate.cli.plans import decision_lines, verdict_text
+
+    lines = [f"plan {plan.id}, made by {plain(plan.author)} at {moment(plan.created_ms)} UTC", *decision_lines(plan)]
+    return [*lines, *(f"  {line}" for line in verdict_text(plan.verdict).splitlines())]
+
+
+def _entries_text(entries: tuple[JournalLine, ...]) -> str:
+    rows = [(moment(line.at_ms), line.author, line.kind, _details(line), _why(line)) for line in entries]
+    return table(("when (UTC)", "who", "what", "", "why"), rows)
+
+
+def _details(line: JournalLine) -> str:
+    short = ((name, value) for name, value in line.details.items() if isinstance(value, int | str))
+    return " ".join(f"{name}={value}" for name, value in short)
+
+
+def _why(line: JournalLine) -> str:
+    return " ".join(filter(None, (line.reason, f"(refused: {line.refused})" if line.refused else "")))
+
+
+def _counts_text(datasets: tuple[DatasetLine, ...], run: RunLine) -> str:
+    rest = {"succeeded": "skipped", "failed": "skipped", "cancelled": "not built"}.get(run.state, "waiting")
+    rows = [(line.name, *(f"{n:,}" if n else "-" for n in _numbers(line))) for line in datasets]
+    header = ("dataset", "partitions", "new", "unchanged", "running", "failed", "blocked", rest)
+    return table(header, rows, right=frozenset(range(1, 8)))
+
+
+def _numbers(line: DatasetLine) -> tuple[int, ...]:
+    return (line.total, line.published, line.unchanged, line.running, line.failed, line.blocked, line.rest)
