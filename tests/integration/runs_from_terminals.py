@@ -22,6 +22,8 @@ class Terminals:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.author = "ada"
+        """Who calls the commands that follow."""
         self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -32,7 +34,7 @@ class Terminals:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "HEADGATE_AUTHOR": "ada"},
+            env={**os.environ, "HEADGATE_AUTHOR": self.author},
         )
         self._started.append(process)
         return process

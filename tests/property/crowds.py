@@ -74,6 +74,12 @@ def make_classes(random: Random) -> list[ServiceClass]:
     return classes
 
 
+def _looped(stages: tuple[Stage, ...]) -> set[int]:
+    """Return the stages that may wait for themselves, directly or through others."""
+    back = [(edge.upstream, number) for number, stage in enumerate(stages) for edge in stage.edges]
+    return {between for above, number in back if above >= number for between in range(number, above + 1)}
+
+
 @dataclass
 class Crowd:
     """Executors, people and faults around a scheduler; every step is checked."""
@@ -126,7 +132,11 @@ class Crowd:
     def submit(self) -> None:
         run = f"r{len(self.runs)}"
         scene = make_scene(self.random.randrange(2**32), n_stages=3, n_tasks=5, ended=self.random.random() < 0.3)
-        self.runs[run] = stages = tuple(self._terms(stage) for stage in scene.stages)
+        looped = _looped(scene.stages)
+        self.runs[run] = stages = tuple(
+            replace(self._terms(stage), gathers=number not in looped and self.random.random() < 0.5)
+            for number, stage in enumerate(scene.stages)
+        )
         submitted = (state for stage in stages for state in stage.states.tolist())
         self.states.update({(run, task): TaskState(state) for task, state in enumerate(submitted)})
         service_class = self.random.choice(("fresh", "backfill", "repair", "maintenance"))

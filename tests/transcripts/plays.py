@@ -128,7 +128,7 @@ class Play:
 
     def _declare_stage(self, run: PlayedRun, name: str, size: int, words: list[str]) -> None:
         flags = {word for word in words if ":" not in word and "=" not in word}
-        assert flags <= {"io", "skip", "yields"}, flags
+        assert flags <= {"io", "skip", "yields", "gathers"}, flags
         options = _options([word for word in words if "=" in word])
         stage = Stage(
             dataset=name,
@@ -146,6 +146,7 @@ class Play:
             can_yield="yields" in flags,
             batch=int(options.pop("batch", 1)),
             successor=np.append(np.arange(1, size), -1).astype(np.int32),
+            gathers="gathers" in flags,
         )
         assert not options, options
         run.stages.append(stage)

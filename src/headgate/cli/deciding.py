@@ -21,7 +21,9 @@ def decide(root: Path, text: str, *, is_approval: bool, reason: str, as_json: bo
 
     session = Session(root)
     try:
-        stored = session.decide(text, is_approval=is_approval, reason=reason)
+        # Looked up first: a name that there is not makes no state store.
+        named = session.stored_plan(text)
+        stored = session.decide(named.hash, is_approval=is_approval, reason=reason)
     finally:
         session.close()
     view = stored_plan_view(stored, now_ms())

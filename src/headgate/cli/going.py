@@ -9,6 +9,7 @@ import click
 
 from headgate.cli import options
 from headgate.cli.main import INTERRUPTED
+from headgate.cli.runs import skipped_text
 from headgate.cli.screen import screen
 from headgate.cli.text import STATE_COLORS, counted, duration, failures_text, print_json, problems_text, table
 from headgate.model.run import RunState
@@ -145,7 +146,10 @@ def summary_text(summary: Summary) -> str:
     elapsed = duration(summary.elapsed_s)
     done = sum(part.published + part.unchanged + part.skipped for part in summary.datasets)
     of = f"{done:,} of " if done < total else ""
-    lines = [f"run {ended.id} {state}: {of}{counted(total, 'partition')} in {elapsed}", "", _counts_text(summary)]
+    skipped = sum(part.skipped for part in summary.datasets)
+    cut_off = f", {skipped_text(skipped, total)}" if skipped else ""
+    line = f"run {ended.id} {state}: {of}{counted(total, 'partition')} in {elapsed}{cut_off}"
+    lines = [line, "", _counts_text(summary)]
     if summary.failures:
         failed = sum(part.failed for part in summary.datasets)
         more = options.invocation("status", ended.id)

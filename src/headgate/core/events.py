@@ -47,6 +47,8 @@ class Stage:
         batch: How many neighbouring tasks one attempt takes at most (`core.ranged`).
         successor: For those the position of the task whose partition begins where that of this one ends, -1 for none;
             shape (tasks,). None if no tasks are neighbours.
+        gathers: Whether a task waits until its neighbours can start with it; never where tasks of the stage wait for
+            others of it, directly or through other stages.
     """
 
     dataset: str
@@ -64,6 +66,7 @@ class Stage:
     can_yield: bool = False
     batch: int = 1
     successor: NDArray[np.int32] | None = None
+    gathers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

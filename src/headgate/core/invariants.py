@@ -259,8 +259,10 @@ def _queues(live: LiveRun) -> Iterator[str]:
     for stage, tasks in zip(live.stages, ready, strict=True):
         heap, name = stage.ready, f"stage {stage.number}"
         queued = [task_of(entry) for entry in heap]
-        if sorted(task for task in queued if task not in table.taken) != tasks:
-            yield f"{name} queues {queued}, ready are {tasks}, taken from their midst were {sorted(table.taken)}"
+        gathering, base = table.gatherings[stage.number], table.base[stage.number]
+        due = [task for task in tasks if gathering is None or not gathering.is_held(task - base)]
+        if sorted(task for task in queued if task not in table.taken) != due:
+            yield f"{name} queues {queued}, ready are {due}, taken from their midst were {sorted(table.taken)}"
         if queued and queued[0] in table.taken:
             yield f"the first in the queue of {name} was taken"
         if any(heap[(child - 1) // 2] > heap[child] for child in range(1, len(heap))):

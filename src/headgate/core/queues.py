@@ -129,8 +129,12 @@ class StageQueue:
         return taken
 
     def _may_join(self, position: int) -> bool:
-        task = self.run.tasks.base[self.number] + position
-        return self.run.tasks.state[task] == _READY and not self.run.has_failed(task)
+        tasks = self.run.tasks
+        task = tasks.base[self.number] + position
+        if tasks.state[task] != _READY or self.run.has_failed(task):
+            return False
+        gathering = tasks.gatherings[self.number]
+        return gathering is None or not gathering.is_held(position)
 
     def budget_has_room(self) -> bool:
         """Return whether another attempt may be a retry."""

@@ -5,6 +5,9 @@ attempts of its dataset, its run and its class, is charged once, and gives all t
 ended. To a breaker it is one attempt, too, which worked if any of its tasks did. To the retry budget it is one attempt
 and never a retry.
 
+Neighbours are gathered: they are cut into groups as large as an attempt may be, and a task of a group waits until no
+other one of it waits for its upstream. Otherwise the first that is ready would always start alone.
+
 Its tasks end one by one. One that fails may be innocent of it, so the failure costs no try, whatever its class; from
 then on the task is tried alone, by the ordinary rules. So a poison partition is found, and the others go on.
 """
@@ -57,6 +60,70 @@ class RangedAttempt:
                 self.error_class = error_class
             case _:
                 pass
+
+
+class Gathering:
+    """Which tasks of a stage start together, and which of them are ready and wait for the others.
+
+    Args:
+        successor: Position of the task that follows each, -1 for none; shape (tasks,).
+        size: Tasks in a group, at most.
+        waiting: Which of them wait for their upstream; shape (tasks,).
+    """
+
+    def __init__(self, successor: NDArray[np.int32], size: int, waiting: NDArray[np.bool_]) -> None:
+        self._group = _groups(successor, size)
+        self._left = np.bincount(self._group, weights=waiting).astype(np.int32).tolist() if len(successor) else []
+        self._ready: dict[int, list[int]] = {}
+
+    def count(self, position: int, change: int) -> list[int]:
+        """Take note that a task has begun (1) or ceased (-1) to wait; return positions that need not wait any more."""
+        group = self._group[position]
+        self._left[group] += change
+        return [] if self._left[group] else self._ready.pop(group, [])
+
+    def holds(self, position: int) -> bool:
+        """Let a task that is ready wait for its group; return whether it has to."""
+        group = self._group[position]
+        if not self._left[group]:
+            return False
+        self._ready.setdefault(group, []).append(position)
+        return True
+
+    def drop(self, position: int) -> bool:
+        """Forget a task that is ready and waits for its group; return whether it did."""
+        held = self._ready.get(self._group[position], [])
+        if position in held:
+            held.remove(position)
+            return True
+        return False
+
+    def is_held(self, position: int) -> bool:
+        """Return whether a task is ready and waits for its group."""
+        return position in self._ready.get(self._group[position], ())
+
+    def clear(self) -> None:
+        """Forget all that wait."""
+        self._ready.clear()
+
+    @property
+    def held(self) -> int:
+        """Return how many tasks are ready and wait for their groups."""
+        return sum(map(len, self._ready.values()))
+
+
+def _groups(successor: NDArray[np.int32], size: int) -> list[int]:
+    """Return the group of each task: neighbours, from the first of a chain on, so many at a time."""
+    group = [-1] * len(successor)
+    followed = set(successor[successor >= 0].tolist())
+    number = -1
+    for first in range(len(successor)):
+        at, taken = (first, size) if first not in followed else (-1, 0)
+        while at >= 0:
+            number, taken = (number + 1, 1) if taken == size else (number, taken + 1)
+            group[at] = number
+            at = int(successor[at])
+    return group
 
 
 class Chain:

@@ -50,9 +50,13 @@ def delays(scheduler: Scheduler, run: str) -> list[Delay]:
         backing_off = counts[TaskState.BACKING_OFF] - len(stage.parked)
         if backing_off:
             found.append(Delay(stage.number, Wait.BACKING_OFF, backing_off, "", due_ms.get(stage.number)))
-        if counts[TaskState.READY]:
+        gathering = live.tasks.gatherings[stage.number]
+        gathered = 0 if gathering is None else gathering.held
+        if gathered:
+            found.append(Delay(stage.number, Wait.NEIGHBOURS, gathered))
+        if counts[TaskState.READY] > gathered:
             wait, what, until_ms = _held_back(scheduler, live, stage)
-            found.append(Delay(stage.number, wait, counts[TaskState.READY], what, until_ms))
+            found.append(Delay(stage.number, wait, counts[TaskState.READY] - gathered, what, until_ms))
     return found
 
 

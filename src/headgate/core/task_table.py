@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.core.edges import SharedEdge
+from headgate.core.ranged import Gathering
 from headgate.core.states import DONE, ENDED, HALTED
 from headgate.errors import InternalError
 from headgate.model.run import TaskState
@@ -92,6 +93,12 @@ class TaskTable:
         self._readers: list[list[tuple[int, PairEdge]]] = [[] for _ in stages]
         self._skippable = b"".join(stage.skippable.tobytes() for stage in stages)
         self._priority = array("q", b"".join(stage.priority.tobytes() for stage in stages))
+        self.gatherings = [
+            Gathering(stage.successor, stage.batch, stage.states == TaskState.WAITING)
+            if stage.gathers and stage.batch > 1 and stage.successor is not None
+            else None
+            for stage in stages
+        ]
         unmet, dirty = self._wait_counts()
         self.unmet = array("i", unmet.tobytes())
         self.dirty = bytearray(dirty.tobytes())
@@ -130,10 +137,20 @@ class TaskTable:
             self.moved.append((task, state))
         if self.watched and task in self.watched and (before == TaskState.RUNNING or state in ENDED):
             self.stirred.append(task)
+        gathering = self.gatherings[stage]
+        if gathering is not None and _WAITING in (before, state):
+            base = self.base[stage]
+            for other in gathering.count(task - base, 1 if state == _WAITING else -1):
+                self._queue(base + other, stage)
 
     def make_ready(self, task: int, stage: int) -> None:
-        """Queue a task whose upstream is done."""
+        """Queue a task whose upstream is done, with its neighbours if those have to be gathered first."""
+        gathering = self.gatherings[stage] if self.state[task] == _WAITING else None
         self.move(task, stage, _READY)
+        if gathering is None or not gathering.holds(task - self.base[stage]):
+            self._queue(task, stage)
+
+    def _queue(self, task: int, stage: int) -> None:
         if task in self.taken:
             self.taken.discard(task)
             return
@@ -207,6 +224,9 @@ class TaskTable:
                 self.move(task, self.stage_of(task)[0], TaskState.CANCELLED)
         for queue in self.ready:
             queue.clear()
+        for gathering in self.gatherings:
+            if gathering is not None:
+                gathering.clear()
         self.taken.clear()
 
     def take(self, tasks: Iterable[int], stage: int) -> None:
@@ -219,7 +239,9 @@ class TaskTable:
 
     def hold(self, task: int, stage: int) -> None:
         """Let a task that has not started wait for a task of another run, too."""
-        if self.state[task] == _READY:
+        gathering = self.gatherings[stage]
+        is_gathered = gathering is not None and gathering.drop(task - self.base[stage])
+        if self.state[task] == _READY and not is_gathered:
             self.take([task], stage)
             self.touched.append(stage)
         if self.state[task] != _WAITING:
@@ -352,6 +374,10 @@ class TaskTable:
 
     def _make_all_ready(self, tasks: NDArray[np.int64], stage: int) -> None:
         """Queue many tasks of a stage at once."""
+        if self.gatherings[stage] is not None:
+            for task in tasks.tolist():
+                self.make_ready(task, stage)
+            return
         if not len(tasks):
             return
         for counts in (self.counts[stage], self.totals):

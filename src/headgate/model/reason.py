@@ -42,6 +42,7 @@ class Wait(StrEnum):
     BLOCKED = "something upstream failed or is missing"
     OTHER_RUN = "another run builds the partition"
     UPSTREAM = "waits for upstream partitions"
+    NEIGHBOURS = "waits for its neighbours, to be built with them"
     BACKING_OFF = "waits before it is tried again"
     RETRY_BUDGET = "too many attempts were retries"
     PAUSED = "the run is paused"

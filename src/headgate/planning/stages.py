@@ -66,6 +66,9 @@ def make_stages(
     """
     terms = terms or Terms()
     number = {part.name: n for n, part in enumerate(plan.datasets)}
+    # Neighbours that need each other cannot wait for each other.
+    in_loops = {name for loop in snapshot.loops() for name in loop if len(loop) > 1}
+    in_loops |= {name for name in number if any(e.dataset == name for e in snapshot.datasets[name].inputs.values())}
     stages = []
     for part in plan.datasets:
         dataset = snapshot.datasets[part.name]
@@ -99,6 +102,7 @@ def make_stages(
                 can_yield=dataset.batches_ms is not None,
                 batch=dataset.batch,
                 successor=successor(snapshot.grids[part.name], part.indices) if dataset.batch > 1 else None,
+                gathers=part.name not in in_loops,
             )
         )
     priorities = priorities_of(plan, snapshot, stages, terms.order)

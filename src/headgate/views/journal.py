@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import dataclass
+from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from headgate.store.store import JournalEntry, Store
+
+
+PLAN = "plan"
+"""What kinds begin with that are about plans: plan.override, plan.approved, plan.rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,18 @@ class JournalLine:
 def journal(
     store: Store, *, run: str | None = None, kind: str | None = None, since_ms: int | None = None, limit: int | None
 ) -> Iterator[JournalLine]:
-    """Yield entries of the journal, the newest last; the arguments are those of `Store.journal_entries`."""
-    return map(_line, store.journal_entries(limit=limit, run=run, kind=kind, since_ms=since_ms))
+    """Yield entries of the journal, the newest last; the arguments are those of `Store.journal_entries`.
+
+    What was decided on the plan of a run is about the run, too, though the run was not there yet.
+    """
+    found = store.journal_entries(limit=limit, run=run, kind=kind, since_ms=since_ms)
+    if run is None or (kind is not None and kind.partition(".")[0] != PLAN):
+        return map(_line, found)
+    about = store.run(run)
+    decided = store.journal_entries(kind=kind or PLAN, since_ms=since_ms)
+    ours = (entry for entry in decided if about is not None and json.loads(entry.body).get("plan") == about.plan_hash)
+    lines = map(_line, merge(ours, found, key=lambda entry: entry.seq))
+    return lines if limit is None else iter(deque(lines, maxlen=limit))
 
 
 def _line(entry: JournalEntry) -> JournalLine:

@@ -9,7 +9,7 @@ from headgate.drivers.clock import now_ms
 from headgate.model.policy import OnOverlap
 from headgate.model.run import RunState
 from headgate.views.forecast import hindsight
-from headgate.views.journal import journal
+from headgate.views.journal import PLAN, journal
 from headgate.views.status import run_status
 from headgate.views.stored_plan import stored_plan_view
 
@@ -35,7 +35,7 @@ class RunRecord:
         controls: What people changed of it while it lives: concurrency, priority, order.
         plan: Its plan as it was kept: who made it, what the guard rails said, overrides, approvals. None for a run
             whose plan was not kept.
-        entries: What stands in the journal about it beside its submission and its work, oldest first.
+        entries: What stands in the journal about it beside its plan, its submission and its work, oldest first.
         forecast: What was forecast, beside what it took; None if nothing was.
         forecast_error: By which share of the actual time the middle of the forecast was too long; None if that says
             nothing.
@@ -65,9 +65,13 @@ def run_record(store: Store, run: Run) -> RunRecord:
         str(status.controls.get("overlap", OnOverlap.REFUSE)),
         {name: value for name, value in status.controls.items() if name != "overlap"},
         stored_plan_view(stored, now_ms()) if stored else None,
-        tuple(line for line in journal(store, run=run.id, limit=None) if line.kind not in _WORK),
+        tuple(line for line in journal(store, run=run.id, limit=None) if _is_told(line)),
         found,
         found.error if found and not found.was_disturbed else None,
         status.datasets,
         sum(line.rest for line in status.datasets) if has_ended else 0,
     )
+
+
+def _is_told(line: JournalLine) -> bool:
+    return line.kind not in _WORK and not line.kind.startswith(f"{PLAN}.")

@@ -93,6 +93,8 @@ def _until(wait: Wait, dataset: str, what: str, *, is_timed: bool) -> str:
             return f"run {what} has ended with it"
         case Wait.UPSTREAM:
             return "everything upstream is built"
+        case Wait.NEIGHBOURS:
+            return "everything upstream of its neighbours is built"
         case Wait.BACKING_OFF:
             return "the next attempt is due"
         case Wait.RETRY_BUDGET:

@@ -210,20 +210,27 @@ def test_an_empty_plan_is_no_failure_is_not_kept_and_says_why(root: Path) -> Non
 
 @pytest.mark.parametrize(
     "command",
-    [["backfill", "--yes", "--reason", "x", "--plan"], ["plan", "show"], ["plan", "diff", "x"], ["approve", "--reason", "x"],
-     ["reject", "--reason", "x"], ["backfill", "--replan", "--plan"]],
-)  # fmt: skip
+    [
+        ["backfill", "--yes", "--reason", "x", "--plan"],
+        ["backfill", "--replan", "--plan"],
+        ["plan", "show"],
+        ["plan", "diff", "x"],
+        ["approve", "--reason", "x"],
+        ["reject", "--reason", "x"],
+    ],
+)
 def test_a_plan_that_is_not_there_is_refused_everywhere(root: Path, command: list[str]) -> None:
     assert "error: there is no plan" in refused(root, *command, "feed\x1b[31m")
     assert not (root / "data").exists()
 
 
 def test_plans_of_another_project_expired_and_used_ones_are_refused(root: Path) -> None:
-    name = planned(root, "--reason", "x")
+    name = planned(root)
+    stored = kept(root, name)
     store = opened(root)
     with store.transaction() as tx:
-        tx.add_plan(replace(kept(root, name), hash="e" * 64, expires_ms=1_000))
-        tx.add_plan(replace(kept(root, name), hash="f" * 64, project="another"))
+        tx.add_plan(replace(stored, hash="e" * 64, expires_ms=stored.created_ms - 1))
+        tx.add_plan(replace(stored, hash="f" * 64, project="another"))
     store.close()
     expired = refused(root, "backfill", "--plan", "eee", "--yes", code=1)
     assert expired.startswith("error: plan eeeeeeeeeeee has expired\nhint: Plan again: ")
@@ -232,10 +239,10 @@ def test_plans_of_another_project_expired_and_used_ones_are_refused(root: Path) 
         root, "backfill", "--plan", "fff", "--yes"
     )
     run = as_run(root, name)
+    # And not that a reason is missing: one would not help.
     assert f"error: plan {name} was run already, as run {run}\n" in refused(
         root, "backfill", "--plan", name, "--yes", code=1
     )
-    # Also where no reason was given: it would not help.
     assert "was run already" in refused(root, "approve", name, "--reason", "x", code=1)
     shown = call(root, "plan", "list").stdout
     assert "expired" in shown
@@ -463,6 +470,8 @@ def test_runs_are_listed_and_one_is_shown_with_all_that_was_decided(
 ) -> None:
     assert "no runs yet" in call(root, "runs").stdout
     configure(root, FEW + '[policies.ticket]\npattern = "OPS"\nbecause = "Audit."\n')
+    other = planned(root, "flights", "--reason", "OPS-1")
+    call(root, "reject", other, "--reason", "another plan")
     name = planned(root, "--reason", "a column", "--override", "ticket", "--because", "no tracker today")
     monkeypatch.setenv("HEADGATE_AUTHOR", "bob")
     call(root, "approve", name, "--reason", "fine by me")
@@ -502,6 +511,18 @@ def test_runs_are_listed_and_one_is_shown_with_all_that_was_decided(
     ]
     assert record["forecast"]["forecast"]["p50_ms"] > 0
     assert record["forecast_error"] is None
+    exported = [json.loads(line) for line in call(root, "journal", "--run", run, "--json").stdout.splitlines()]
+    assert [(one["kind"], one["author"], one["reason"]) for one in exported] == [
+        ("plan.override", "ada", "no tracker today"),
+        ("plan.approved", "bob", "fine by me"),
+        ("run.submitted", "ada", "a test"),
+        ("set accepted", "bob", "gently"),
+        ("pause accepted", "bob", "lunch"),
+    ]
+    newest = call(root, "journal", "--run", run, "--limit", "4", "--json").stdout.splitlines()
+    assert [json.loads(line)["seq"] for line in newest] == [one["seq"] for one in exported[1:]]
+    (approved,) = call(root, "journal", "--run", run, "--kind", "plan.approved", "--json").stdout.splitlines()
+    assert json.loads(approved) == exported[1]
     assert refused(root, "runs", "show", "nope").startswith("error: there is no run 'nope'")
 
 

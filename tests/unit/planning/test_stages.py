@@ -165,3 +165,15 @@ def test_only_what_takes_several_partitions_at_once_knows_neighbours():
     assert (stages["one"].batch, stages["one"].successor) == (1, None)
     assert stages["many"].batch == 3
     assert stages["many"].successor.tolist() == [1, 2, 3, 4, 5, 6, -1]
+
+
+def test_neighbours_are_gathered_but_where_they_may_need_each_other():
+    world = snapshot(
+        source("files", DAYS),
+        dataset("clean", DAYS, "files"),
+        dataset("running", DAYS, "clean", ("running", Offset(-1))),
+        dataset("there", DAYS, ("back", Offset(-1))),
+        dataset("back", DAYS, "there"),
+    )
+    found = {name: stage.gathers for name, stage in staged(world).items()}
+    assert found == {"clean": True, "running": False, "there": False, "back": False}
