@@ -166,8 +166,9 @@ def next_text(stored: StoredPlanView) -> str:
     denied = dict.fromkeys(finding.rule for finding in stored.verdict.findings if finding.outcome is Outcome.DENY)
     text = f"plan {stored.id} is denied by {', '.join(denied)}"
     if set(denied) <= {Rule.REQUIRE_REASON, Rule.TICKET}:
-        return f"{text}: plan again with a --reason that they take"
-    return f"{text}\n  --override RULE --because ... goes on in spite of a rule, one for each"
+        return f"{text}: plan again with another --reason"
+    overrides = " ".join(f"--override {rule} --because ..." for rule in denied)
+    return f"{text}\n  to go on in spite of that, plan again with {overrides}"
 
 
 def run_it(stored: StoredPlanView) -> str:

@@ -136,9 +136,9 @@ def _side_text(side: PlanSide) -> str:
     return f"plan {side.id}: {counted(side.partitions, 'partition')}{done}, {OUTCOMES[side.outcome]}"
 
 
-def verdict_text(verdict: Verdict) -> str:
+def verdict_text(verdict: Verdict, heading: str = "guard rails") -> str:
     """Return what the guard rails say of a plan: the outcome, and each rule with its value and its rationale."""
-    return "\n".join([f"guard rails: {OUTCOMES[verdict.outcome]}", *map(_finding_text, verdict.findings)])
+    return "\n".join([f"{heading}: {OUTCOMES[verdict.outcome]}", *map(_finding_text, verdict.findings)])
 
 
 def _finding_text(finding: Finding) -> str:

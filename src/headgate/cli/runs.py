@@ -118,8 +118,9 @@ def skipped_text(skipped: int, total: int) -> str:
 def _plan_lines(plan: StoredPlanView) -> list[str]:
     from headgate.cli.plans import decision_lines, verdict_text
 
-    lines = [f"plan {plan.id}, made by {plain(plan.author)} at {moment(plan.created_ms)} UTC", *decision_lines(plan)]
-    return [*lines, *(f"  {line}" for line in verdict_text(plan.verdict).splitlines())]
+    head = f"plan {plan.id}, made by {plain(plan.author)} at {moment(plan.created_ms)} UTC"
+    said = verdict_text(plan.verdict, heading="guard rails said").splitlines()
+    return [head, *decision_lines(plan), *(f"  {line}" for line in said)]
 
 
 def _entries_text(entries: tuple[JournalLine, ...]) -> str:

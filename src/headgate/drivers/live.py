@@ -27,10 +27,12 @@ from headgate.drivers.active import ActiveRun, Controls
 from headgate.drivers.breaker_book import BreakerBook
 from headgate.drivers.clock import now_ms
 from headgate.drivers.dispatch import Dispatcher
+from headgate.drivers.history import histories
 from headgate.drivers.intents import Intents
 from headgate.drivers.outcomes import Recorder
 from headgate.drivers.ranged import taken_apart
 from headgate.drivers.resume import RETRY, Recorded
+from headgate.drivers.sizing import batch_limits, sizes_of
 from headgate.drivers.steering import Steering
 from headgate.drivers.submission import new_run, shared_with
 from headgate.drivers.telling import Teller
@@ -220,7 +222,8 @@ class Coordinator:
             for part in plan.datasets
         }
         order = controls.order or project.policies.order
-        terms = Terms(effective, order, {name: known for name in effective if (known := self._typical_ms(name))})
+        typical_ms = {name: known for name in effective if (known := self._typical_ms(name))}
+        terms = Terms(effective, order, typical_ms, self._batch_limits(plan, world))
         stages = make_stages(plan, snapshot, recorded.states, terms)
         concurrency = next((one.run_concurrency for one in effective.values()), None)
         dispatcher = Dispatcher(project, snapshot, plan, run, tried=recorded.tried, published=self._recorder.published)
@@ -252,6 +255,14 @@ class Coordinator:
         self._has_begun = True
         if controls.is_paused:
             self._todo += self._handle(PauseRequested(run.id))
+
+    def _batch_limits(self, plan: Plan, world: World) -> dict[str, int]:
+        datasets, snapshot = [part.name for part in plan.datasets], world.snapshot
+        if all(snapshot.datasets[name].batch_bytes is None for name in datasets):
+            return {}
+        past = histories(self._store, datasets)
+        sizes = sizes_of(self._store, snapshot, plan, past, world.observations)
+        return batch_limits(plan, snapshot, sizes)
 
     def _typical_ms(self, dataset: str) -> float | None:
         known = [elapsed_ms for elapsed_ms, _ in self._store.durations(dataset)]

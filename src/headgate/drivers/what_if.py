@@ -10,12 +10,12 @@ import numpy as np
 from headgate.core.events import Lane
 from headgate.drivers.history import assumed, histories
 from headgate.drivers.setting import Setting
+from headgate.drivers.sizing import batch_limits, sizes_of
 from headgate.errors import UsageError
 from headgate.model.names import shown
 from headgate.model.policy import TaskOrder
 from headgate.model.run import TaskState
 from headgate.planning.coarse import buildable, coarse_plan
-from headgate.planning.sizes import plan_sizes
 from headgate.planning.stages import UNKNOWN_MS, Terms, make_stages, priorities_of
 from headgate.project.amounts import length_ms, share
 from headgate.project.policies import known_name
@@ -23,14 +23,10 @@ from headgate.project.policies import known_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from headgate.core.events import Stage
-    from headgate.drivers.history import History
     from headgate.model.plan import Plan
     from headgate.planning.sizes import Sizes
     from headgate.planning.snapshot import Snapshot
-    from headgate.planning.trend import Trend
     from headgate.project.load import Project
     from headgate.store.store import Observation, Store
 
@@ -111,19 +107,24 @@ def as_it_is(
     names = [part.name for part in plan.datasets]
     effective = {name: policies.effective(project.datasets[name], service_class, owner) for name in names}
     past = histories(store, names)
-    sizes = plan_sizes(plan, snapshot, _head_bytes(store, snapshot, observations), _outputs(past))
+    sizes = sizes_of(store, snapshot, plan, past, observations)
     behaviours = [
         past[name].behaviour(sizes[name].read) if name in past else assumed(effective[name].typical_ms or UNKNOWN_MS)
         for name in names
     ]
     typical_ms = {name: float(np.median(one.durations_ms)) for name, one in zip(names, behaviours, strict=True)}
-    terms = Terms(effective, policies.order, typical_ms)
+    terms = Terms(effective, policies.order, typical_ms, batch_limits(plan, snapshot, sizes))
     stages: Sequence[Stage]
     if is_chunked:
         coarse = coarse_plan(plan, snapshot, terms, most_tasks or 1)
         stages = coarse.stages
         behaviours = [
-            replace(one, chunks=starts, partitions=len(part.indices), together=snapshot.datasets[part.name].batch)
+            replace(
+                one,
+                chunks=starts,
+                partitions=len(part.indices),
+                together=terms.batch.get(part.name, snapshot.datasets[part.name].batch),
+            )
             for one, starts, part in zip(behaviours, coarse.starts, plan.datasets, strict=True)
         ]
         plan = coarse.plan
@@ -153,26 +154,6 @@ def as_it_is(
         assumed=tuple(name for name in unknown if effective[name].typical_ms is None),
         declared=tuple(name for name in unknown if effective[name].typical_ms is not None),
     )
-
-
-def _outputs(past: Mapping[str, History]) -> dict[str, Trend]:
-    return {name: history.outputs for name, history in past.items()}
-
-
-def _head_bytes(
-    store: Store, snapshot: Snapshot, observations: Sequence[Observation]
-) -> Callable[[str, NDArray[np.int64]], NDArray[np.int64]]:
-    """Return how the bytes of heads are looked up, also of files that the store does not know yet."""
-    found: dict[str, dict[str, int]] = {}
-    for observation in observations:
-        found.setdefault(observation.dataset, {})[observation.key] = observation.file.bytes
-
-    def head_bytes(name: str, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        keys = list(snapshot.grids[name].keys(index))
-        known = {**store.head_bytes(name, keys), **found.get(name, {})}
-        return np.array([known.get(key, -1) for key in keys], dtype=np.int64)
-
-    return head_bytes
 
 
 def changed(setting: Setting, changes: Sequence[str], plan: Plan, snapshot: Snapshot) -> Setting:

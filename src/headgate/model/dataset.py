@@ -58,6 +58,7 @@ class Dataset:
         batches_ms: How often at most progress inside an attempt is saved, for a function that yields batches; 0 for
             after every batch, None for a function that yields none.
         batch: Partitions that one attempt takes, at most.
+        batch_bytes: What they may read together, by the forecast; None for any amount.
         partition_column: Column of the result that says which partition a row belongs to, for attempts that take
             several; None where nobody said.
         snapshot_only: Whether its inputs show only the present, so that past windows cannot be built.
@@ -79,6 +80,7 @@ class Dataset:
     failure_modes: tuple[FailureMode, ...] = ()
     batches_ms: int | None = None
     batch: int = 1
+    batch_bytes: int | None = None
     partition_column: str | None = None
     snapshot_only: bool = False
     idempotent: bool = True

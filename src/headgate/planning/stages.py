@@ -34,11 +34,13 @@ class Terms:
         effective: The policies of each dataset in the plan; the defaults for those that are not there.
         order: In which order tasks start.
         typical_ms: How long an attempt of each dataset takes, as far as that is known.
+        batch: How many partitions an attempt takes at most, for datasets where that goes by size.
     """
 
     effective: Mapping[str, Effective] = field(default_factory=dict)
     order: TaskOrder = TaskOrder.OLDEST
     typical_ms: Mapping[str, float] = field(default_factory=dict)
+    batch: Mapping[str, int] = field(default_factory=dict)
 
 
 UNKNOWN_MS = 1000.0
@@ -100,7 +102,7 @@ def make_stages(
                 breaker=effective.breaker,
                 typical_ms=terms.typical_ms.get(part.name, UNKNOWN_MS),
                 can_yield=dataset.batches_ms is not None,
-                batch=dataset.batch,
+                batch=terms.batch.get(part.name, dataset.batch),
                 successor=successor(snapshot.grids[part.name], part.indices) if dataset.batch > 1 else None,
                 gathers=part.name not in in_loops,
             )

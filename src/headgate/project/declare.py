@@ -47,6 +47,7 @@ class Declaration:
         failure_modes: Ways in which it is known to fail.
         batches_ms: How often its progress is saved at most, if it yields batches.
         batch: How many partitions one attempt takes at most.
+        batch_bytes: How much they may read together, by the forecast; None for any amount.
         partition_column: Column of the result that says which partition a row belongs to.
         snapshot_only: Whether only the newest partition can be built.
         idempotent: Whether building a partition again does no harm.
@@ -65,6 +66,7 @@ class Declaration:
     failure_modes: tuple[FailureMode, ...]
     batches_ms: int | None
     batch: int
+    batch_bytes: int | None
     partition_column: str | None
     snapshot_only: bool
     idempotent: bool
@@ -112,7 +114,7 @@ def dataset(
     concurrency: int | None = None,
     failures: list[FailureMode] | None = None,
     batches: float | str | None = None,
-    batch: int = 1,
+    batch: int | str = 1,
     partition_column: str | None = None,
     snapshot_only: bool = False,
     idempotent: bool = True,
@@ -132,7 +134,7 @@ def dataset(
     concurrency: int | None = None,
     failures: list[FailureMode] | None = None,
     batches: float | str | None = None,
-    batch: int = 1,
+    batch: int | str = 1,
     partition_column: str | None = None,
     snapshot_only: bool = False,
     idempotent: bool = True,
@@ -155,7 +157,8 @@ def dataset(
         batches: Says that the function is a generator of `headgate.Batch(data, offset=...)`, and how often, at most,
             its progress is saved so that the next attempt can go on from there: a length of time, or 0 for after
             every batch.
-        batch: How many neighbouring partitions one attempt takes at most: the function then gets the window from the
+        batch: How many neighbouring partitions one attempt takes at most, or how much they read together, by the
+            forecast ("500MB"; without a history one partition): the function then gets the window from the
             start of the first to the end of the last, and its result is split. It makes nothing stale.
         partition_column: The column of the result by which it is split: it says which partition a row belongs to.
         snapshot_only: Says that what it reads shows only the present, so that past windows cannot be built.
@@ -305,6 +308,7 @@ def _declaration(
         raise UsageError(f"{where}: version must be text, got {version!r}", hint='Write version="2".')
     code = code_of(unwrapped(function))
     partitioning = cast("Partitioning", partitions)
+    most, most_bytes = options.batch(where, partitioning, batches, batch)
     return Declaration(
         checked_name,
         function,
@@ -316,7 +320,8 @@ def _declaration(
         options.concurrency(where, concurrency),
         options.failure_modes(where, failures),
         options.batches_ms(where, code, batches),
-        (most := options.batch(where, partitioning, batches, batch)),
+        most,
+        most_bytes,
         options.partition_column(where, cast("FunctionType", unwrapped(function)), most, partition_column),
         options.flag(where, "snapshot_only", snapshot_only),
         options.flag(where, "idempotent", idempotent),

@@ -136,6 +136,7 @@ def _dataset(root: Path, declared: Declaration, reader: CodeReader) -> Dataset:
         failure_modes=declared.failure_modes,
         batches_ms=declared.batches_ms,
         batch=declared.batch,
+        batch_bytes=declared.batch_bytes,
         partition_column=declared.partition_column,
         snapshot_only=declared.snapshot_only,
         idempotent=declared.idempotent,

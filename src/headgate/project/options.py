@@ -11,7 +11,7 @@ from headgate.errors import UsageError
 from headgate.model.names import shown
 from headgate.model.partitioning import UNPARTITIONED
 from headgate.model.policy import FailureMode
-from headgate.project.amounts import length_ms
+from headgate.project.amounts import length_ms, size_bytes
 from headgate.project.functions import CONTEXT_PARAMETER
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from headgate.model.partitioning import Partitioning
 
+MOST_BY_SIZE = 1000
+"""Partitions that one attempt takes, at most, where their number goes by their size."""
 _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
@@ -116,13 +118,21 @@ def batches_ms(where: str, code: CodeType, batches: object) -> int | None:
     return found
 
 
-def batch(where: str, partitions: Partitioning, batches: object, given: object) -> int:
-    """Return how many partitions one attempt takes at most.
+def batch(where: str, partitions: Partitioning, batches: object, given: object) -> tuple[int, int | None]:
+    """Return how many partitions one attempt takes at most, and how many bytes of inputs; None for any.
 
     Raises:
-        UsageError: It is no number of at least 1, there is only one partition, or the function saves progress.
+        UsageError: It is neither a number of at least 1 nor a size, there is only one partition, or the function saves
+            progress.
     """
-    most = _count(where, "batch", given)
+    # A number as text could mean either.
+    most_bytes = size_bytes(given) if isinstance(given, str) and not given.isdigit() else None
+    if isinstance(given, str) and most_bytes is None:
+        raise UsageError(
+            f"{where}: batch {given!r} is neither a number of partitions nor a size",
+            hint='Write batch=30, or batch="500MB" for as many partitions as read so much, by the forecast.',
+        )
+    most = _count(where, "batch", given) if most_bytes is None else MOST_BY_SIZE
     if most > 1 and partitions == UNPARTITIONED:
         raise UsageError(
             f"{where}: batch={most} is for datasets with partitions, and this one has none",
@@ -133,7 +143,7 @@ def batch(where: str, partitions: Partitioning, batches: object, given: object) 
             f"{where}: batch= and batches= do not go together",
             hint="batch= takes many partitions in one attempt; batches= saves progress inside of one partition.",
         )
-    return most
+    return most, most_bytes
 
 
 def partition_column(where: str, function: FunctionType, most: int, given: object) -> str | None:

@@ -11,12 +11,13 @@ from headgate.store.sqlite_errors import explained, explaining
 from headgate.store.sqlite_interned import Interned
 from headgate.store.sqlite_open import lead_of, migrate, open_file, refusal
 from headgate.store.sqlite_reads import SqliteReads
-from headgate.store.sqlite_transaction import SqliteTransaction
 from headgate.store.witness import Mark, Witness, disagreement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from headgate.store.sqlite_transaction import SqliteTransaction
 
 
 def open_store(path: Path, *, data_root: Path, create: bool) -> SqliteStore:
@@ -79,6 +80,9 @@ class SqliteStore(SqliteReads):
             UnavailableError: It could not be opened; or it is unknown whether the commit took place; or the changes
                 are stored, but the witness could not be written. The message says which.
         """
+        # Only here: who reads, as `status` does, is quicker without it.
+        from headgate.store.sqlite_transaction import SqliteTransaction
+
         self._refuse_absent()
         if self._connection.in_transaction:
             raise InternalError("a transaction was opened inside another one")

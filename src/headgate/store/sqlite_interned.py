@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from headgate.errors import InternalError
@@ -60,6 +59,9 @@ class Interned:
             return None
         number = self._schemas.get(schema)
         if number is None:
+            # Only here: who reads needs no OpenSSL.
+            from hashlib import sha256
+
             body = json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
             digest = sha256(body.encode()).hexdigest()
             self._connection.execute(self._sql["add_schema"], {"hash": digest, "body": body})

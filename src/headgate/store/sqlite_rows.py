@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from headgate.model.plan import Decision, StoredPlan
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Run, RunKind, RunState
 from headgate.model.version import Checkpoint, File, Version
 from headgate.store.store import SavedBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from headgate.model.plan import StoredPlan
 
 Row = tuple[Any, ...]
 
@@ -124,5 +125,8 @@ def run_of(row: Row) -> Run:
 
 def plan_of(row: Row, decisions: Iterable[Row] = ()) -> StoredPlan:
     """Return a stored plan from a row with `PLAN_COLUMNS` and its run, and from the rows of its decisions."""
+    # Only here: `status` reads runs, and is quicker without the nouns of plans.
+    from headgate.model.plan import Decision, StoredPlan
+
     decided = tuple(Decision(author, bool(approves), reason, at_ms) for author, approves, reason, at_ms in decisions)
     return replace(StoredPlan(*row), decisions=decided)

@@ -422,9 +422,12 @@ def test_a_denied_backfill_goes_on_with_an_override_of_that_rule_alone(root: Pat
     done = call(root, "backfill", "--reason", "x", "--yes", code=1)
     (plan,) = data(root, "plan", "list")["plans"]
     assert f"plan {plan['id']} is denied by max_partitions, require_reason\n" in done.stderr
+    assert done.stderr.endswith(
+        "plan again with --override max_partitions --because ... --override require_reason --because ...\n"
+    )
     only_one = ["--override", "max_partitions", "--because", "Sunday"]
     done = call(root, "plan", "--reason", "x", *only_one)
-    assert done.stdout.endswith("is denied by require_reason: plan again with a --reason that they take\n")
+    assert done.stdout.endswith("is denied by require_reason: plan again with another --reason\n")
     assert "overridden by ada: Sunday" in done.stdout
     name = planned(root, "--reason", "a new column", *only_one)
     assert data(root, "plan", "show", name)["record"]["standing"] == "ready"

@@ -296,7 +296,13 @@ def test_a_dataset_takes_one_partition_an_attempt_and_can_be_built_again_unless_
 def test_attempts_that_take_many_partitions(source):
     headgate.dataset(partitions=DAYS, batch=30, partition_column="day")(define(source))
     (declared,) = take_declarations()
-    assert (declared.batch, declared.partition_column) == (30, "day")
+    assert (declared.batch, declared.batch_bytes, declared.partition_column) == (30, None, "day")
+
+
+def test_batch_by_size():
+    headgate.dataset(partitions=DAYS, batch="1.5MB", partition_column="day")(define("def f(): pass"))
+    (declared,) = take_declarations()
+    assert (declared.batch, declared.batch_bytes) == (1000, 1_500_000)
 
 
 def test_a_function_that_returns_nothing_needs_no_column_to_split_it_by():
@@ -317,7 +323,7 @@ def test_a_snapshot_and_effects_elsewhere():
     ("source", "options", "says", "hint"),
     [
         ("def f(): pass", {"batch": 0}, "batch must be a whole number of at least 1, got '0'", ""),
-        ("def f(): pass", {"batch": "30"}, "batch must be a whole number of at least 1", ""),
+        ("def f(): pass", {"batch": "30"}, "batch '30' is neither a number of partitions nor a size", "Write batch=30"),
         ("def f(): pass", {"batch": True}, "batch must be a whole number of at least 1, got 'True'", ""),
         ("def f(): pass", {"batch": None}, "batch must be a whole number of at least 1, got 'None'", ""),
         (

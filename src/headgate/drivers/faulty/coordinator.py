@@ -24,7 +24,7 @@ from headgate.core.events import (
 from headgate.core.scheduler import Scheduler
 from headgate.core.states import ENDED
 from headgate.drivers.faulty.model_store import AttemptRow
-from headgate.drivers.faulty.scene import priorities
+from headgate.drivers.faulty.scene import Sharing, priorities
 from headgate.drivers.faulty.steering import Steering
 from headgate.drivers.faulty.violation import Violation
 from headgate.drivers.faulty.watch import Watch
@@ -98,6 +98,8 @@ class Coordinator:
         for run, row in store.runs.items():
             if row.state is RunState.RUNNING:
                 self._begin(scene.requests[run])
+        if self.scheduler.overlaps:
+            luck.note("in line again after a crash")
 
     def turn(self, answers: Sequence[Answer]) -> None:
         """Take in what came back, do as people ask, and let what follows begin. Raises `Crashed`."""
@@ -199,6 +201,8 @@ class Coordinator:
             request.owner,
             row.priority or request.priority,
             request.concurrency if row.concurrency is None else row.concurrency,
+            shared=self._scene.shared(request, self.scheduler.runs),
+            joins=request.joins,
         )
         self._hands.add(request.run)
         self._todo += self._handle(event)
@@ -258,7 +262,7 @@ class Coordinator:
                     self._luck.note("unchanged")
                 return self._handle(AttemptSucceeded(start.run, start.task, verdict is Published.NEW))
             case Published.SUPERSEDED:
-                if self._scene.keeps_apart:
+                if self._scene.sharing is not Sharing.BLIND:
                     raise Violation(f"the head of {self._store.attempts[answer.attempt].partition} moved by itself")
                 self._luck.note("superseded")
                 return self._handle(AttemptFailed(start.run, start.task, ErrorClass.PERMANENT))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from headgate.core.events import Lane
-from headgate.drivers.faulty.scene import ALWAYS, Change, Fate, Part, Partition, Read, Request, Scene, Table
+from headgate.drivers.faulty.scene import ALWAYS, Change, Fate, Part, Partition, Read, Request, Scene, Sharing, Table
 from headgate.model.policy import RETRIABLE, BreakerPolicy, Pool, RetryPolicy, ServiceClass
 from headgate.model.run import ErrorClass
 from headgate.model.window import TimeWindow
@@ -50,9 +50,8 @@ def draw(seed: int) -> Scene:
     """Return the scene of a seed."""
     random = Random(f"scene {seed}")
     pools = _pools(random)
-    # Runs that share partitions are refused, but two that are asked for at the same moment get through.
-    keeps_apart = random.random() < 0.6
-    tables = _tables(random, pools, 14 if keeps_apart else 8)
+    sharing = random.choice((Sharing.APART, Sharing.APART, Sharing.LINES, Sharing.LINES, Sharing.BLIND))
+    tables = _tables(random, pools, 14 if sharing is Sharing.APART else 8)
     lanes = {lane: (random.randint(1, 3), random.choice((1, 1, 2))) for lane in Lane}
     begins_ms = MIDNIGHT_MS + random.randint(60, 1_200) * 60_000 + random.randrange(60_000)
     heals_ms = random.randint(5_000, 60_000)
@@ -61,13 +60,13 @@ def draw(seed: int) -> Scene:
     owners = {(n, index): random.randrange(n_runs) for n, table in enumerate(tables) for index in range(table.size)}
     requests = {}
     for n in range(n_runs):
-        mine = {one for one in owners if owners[one] == n} if keeps_apart else set(owners)
+        mine = {one for one in owners if owners[one] == n} if sharing is Sharing.APART else set(owners)
         requests[f"r{n}"] = _request(random, n, tables=tables, classes=classes, heals_ms=heals_ms, mine=mine)
     return Scene(
         seed=seed,
         begins_ms=begins_ms,
         lanes=lanes,
-        keeps_apart=keeps_apart,
+        sharing=sharing,
         classes=classes,
         pools=pools,
         total=random.choice((None, None, random.randint(1, 4))),
@@ -254,6 +253,7 @@ def _request(
         owner=random.choice(("ann", "bob")),
         priority=random.choice((0, 0, 1)),
         concurrency=random.choice((None, None, 1, 3)),
+        joins=random.random() < 0.5,
         parts=tuple(parts),
     )
 

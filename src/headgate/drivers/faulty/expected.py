@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def unexpected(
-    scene: Scene, request: Request, states: Sequence[TaskState], changed: Sequence[bool], unlucky: Set[tuple[str, int]]
+    scene: Scene,
+    request: Request,
+    states: Sequence[TaskState],
+    changed: Sequence[bool],
+    unlucky: Set[tuple[str, int]],
+    inherited: Set[int],
 ) -> list[str]:
     """Return which tasks of a run that came to its end by itself did not end as they must.
 
@@ -25,13 +30,16 @@ def unexpected(
         states: How its tasks ended.
         changed: Which made other content than there was.
         unlucky: Tasks that met failures which were not their fate: they may have failed by those.
+        inherited: Tasks whose partition a task of another run has made.
     """
     found = []
     skippable = [one for part in request.parts for one in part.skippable]
     blocked = [one for part in request.parts for one in part.blocked]
     for task, (upstream, partition) in enumerate(zip(scene.upstream(request), request.partitions(), strict=True)):
         fate = scene.fates[partition]
-        if blocked[task] or any(states[above] in HALTED for above in upstream):
+        if task in inherited:
+            allowed = {TaskState.SKIPPED}
+        elif blocked[task] or any(states[above] in HALTED for above in upstream):
             allowed = {TaskState.BLOCKED}
         elif skippable[task] and not any(changed[above] for above in upstream):
             allowed = {TaskState.SKIPPED}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headgate.drivers.faulty.scene import ALWAYS
+from headgate.drivers.faulty.scene import ALWAYS, Sharing
 from headgate.drivers.faulty.violation import Violation
 from headgate.model.run import AttemptState
 
@@ -48,7 +48,7 @@ class Ledger:
                 continue
             if number in self._dead:
                 raise Violation(f"attempt {number} had ended, and runs")
-            key = (None if self._scene.keeps_apart else row.run, row.partition)
+            key = (row.run if self._scene.sharing is Sharing.BLIND else None, row.partition)
             if key in live:
                 raise Violation(f"two attempts for {row.partition} are live, one of them of run {row.run}")
             live.add(key)

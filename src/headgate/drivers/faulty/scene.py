@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from headgate.core.edges import Edge, ListEdge, RangeEdge, SameEdge, SharedEdge
-from headgate.core.events import Lane, Stage
+from headgate.core.events import Lane, Shared, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from random import Random
 
     from numpy.typing import NDArray
@@ -28,6 +29,17 @@ ALWAYS = 10**6
 
 LONGEST_MS = 3_000
 """How long an attempt takes at most while nothing is wrong."""
+
+
+class Sharing(Enum):
+    """Whether runs have partitions in common: none; some, and the scheduler is told; some, and it is not.
+
+    Where it is not told, the compare-and-swap of heads is all that is left between an older attempt and a newer one.
+    """
+
+    APART = auto()
+    LINES = auto()
+    BLIND = auto()
 
 
 class Fate(NamedTuple):
@@ -88,7 +100,10 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A run that somebody asks for at a time; times count from the start of the play."""
+    """A run that somebody asks for at a time; times count from the start of the play.
+
+    With `joins` it takes what other runs make of its partitions; otherwise it builds them after those.
+    """
 
     run: str
     at_ms: int
@@ -96,6 +111,7 @@ class Request:
     owner: str
     priority: int
     concurrency: int | None
+    joins: bool
     parts: tuple[Part, ...]
 
     def place(self, task: int) -> tuple[int, int]:
@@ -128,12 +144,12 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that a seed draws; with `keeps_apart` no two runs share a partition."""
+    """All that a seed draws."""
 
     seed: int
     begins_ms: int
     lanes: Mapping[Lane, tuple[int, int]]
-    keeps_apart: bool
+    sharing: Sharing
     classes: tuple[ServiceClass, ...]
     pools: Mapping[str, Pool]
     total: int | None
@@ -201,6 +217,20 @@ class Scene:
                 )
             )
         return tuple(found)
+
+    def shared(self, request: Request, runs: Iterable[str]) -> list[Shared]:
+        """Return which partitions a run has in common with others, as far as the scheduler is told."""
+        if self.sharing is not Sharing.LINES:
+            return []
+        return [
+            Shared(number, mine, run, other_number, theirs)
+            for run in runs
+            for number, part in enumerate(request.parts)
+            for other_number, other in enumerate(self.requests[run].parts)
+            if part.table == other.table
+            for _, mine, theirs in [np.intersect1d(part.indices, other.indices, return_indices=True)]
+            if len(mine)
+        ]
 
     def upstream(self, request: Request) -> list[list[int]]:
         """Return the tasks that each task of a run waits for."""

@@ -6,13 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from headgate.core.backoff import backoff_ms
-from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt
+from headgate.core.effects import FinishRun, SaveBreaker, StartAttempt, StopAttempt
 from headgate.core.events import (
     AttemptCancelled,
     AttemptFailed,
     AttemptReturned,
     AttemptSucceeded,
     AttemptYielded,
+    CancelRequested,
     ContinueRequested,
     PauseRequested,
     PoolResized,
@@ -27,6 +28,7 @@ from headgate.core.states import HALTED, MOVES
 from headgate.drivers.faulty.expected import unexpected
 from headgate.drivers.faulty.flights import Flights
 from headgate.drivers.faulty.floors import Floors, startable
+from headgate.drivers.faulty.lines import Lines
 from headgate.drivers.faulty.violation import Violation
 from headgate.model.breaker import BreakerState
 from headgate.model.reason import Wait
@@ -51,6 +53,7 @@ _SEEN = {
     Wait.TOTAL: "total reached",
     Wait.RESERVED: "slots kept free for a higher class",
     Wait.SLOTS: "slots all taken",
+    Wait.OTHER_RUN: "waits for another run",
 }
 _LEFT = (TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF)
 
@@ -77,6 +80,7 @@ class Watch:
         self._states: dict[str, list[TaskState]] = {}
         self._changed: dict[str, list[bool]] = {}
         self._flights = Flights(scene, luck)
+        self._lines = Lines(scene, luck, self._states)
         self._tries: dict[Key, int] = {}
         self._not_before_ms: dict[Key, int] = {}
         self._given_back: set[Key] = set()
@@ -100,9 +104,12 @@ class Watch:
                     self._saved(record)
                 case StartAttempt():
                     self._started(effect)
+                case StopAttempt(run, task):
+                    self._lines.stops((run, task))
                 case FinishRun(run, end):
                     self._finished(run, end)
         self._failed(event, step)
+        self._lines.after(event)
         behind = self._floors.after(step)
         if behind:
             raise Violation("; ".join(behind))
@@ -153,6 +160,7 @@ class Watch:
             case AttemptSucceeded() | AttemptFailed() | AttemptReturned() | AttemptYielded() | AttemptCancelled():
                 key = (event.run, event.task)
                 flight = self._flights.ended(event)
+                self._lines.ended(event)
                 self._was_ranged = flight.count > 1
                 fate = self._scene.fates[self._scene.requests[event.run].partition(event.task)]
                 error = event.error_class if isinstance(event, AttemptFailed) else None
@@ -160,7 +168,8 @@ class Watch:
                     self._luck.unlucky.add(key)
                 if isinstance(event, AttemptReturned | AttemptYielded):
                     self._given_back.add(key)
-                if isinstance(event, AttemptReturned | AttemptYielded) or (error and self._was_ranged):
+                was_given_back = isinstance(event, AttemptReturned | AttemptYielded)
+                if was_given_back or self._lines.is_stopped_for_other(event) or (error and self._was_ranged):
                     self._tries[key] -= 1
                 if flight.returned == flight.count == flight.ended:
                     self._attempts[event.run, self._stage(*key)] -= 1
@@ -176,11 +185,14 @@ class Watch:
                 self._states[event.run] = [TaskState(s) for one in event.stages for s in one.states.tolist()]
                 self._changed[event.run] = [bool(c) for one in event.stages for c in one.changed.tolist()]
                 self._paused.discard(event.run)
+                self._lines.submitted(event.run)
                 for table in (self._tries, self._not_before_ms, self._attempts, self._retries):
                     for key in [key for key in table if key[0] == event.run]:
                         del table[key]
             case AttemptSucceeded(run, task, changed):
                 self._changed[run][task] = changed
+            case CancelRequested(run):
+                self._lines.cancelled(run)
             case PauseRequested(run):
                 self._paused.add(run)
             case ContinueRequested(run):
@@ -197,11 +209,14 @@ class Watch:
         revived = isinstance(event, RetryRequested) and before in HALTED and state is TaskState.WAITING
         if revived:
             self._tries[run, task] = 0
+            self._lines.revived((run, task))
         elif state not in MOVES[before]:
             raise Violation(f"task {task} of run {run} went from {before.name} to {state.name}")
         self._states[run][task] = state
         match before, state:
             case _, TaskState.SKIPPED:
+                if self._lines.takes(event, (run, task)):
+                    self._changed[run][task] = event.changed
                 self._luck.note("skipped")
             case _, TaskState.BLOCKED:
                 self._luck.note("blocked")
@@ -209,6 +224,8 @@ class Watch:
                 if (run, task) in self._not_before_ms:
                     raise Violation(f"task {task} of run {run} was given up while it backed off")
                 self._luck.note("parked then given up")
+            case TaskState.BACKING_OFF, TaskState.WAITING:
+                self._not_before_ms.pop((run, task), None)
             case TaskState.BACKING_OFF, TaskState.READY:
                 timed = (run, task) in self._not_before_ms
                 self._luck.note("backed off and tried again" if timed else "parked then let go")
@@ -220,7 +237,9 @@ class Watch:
                     and event.error_class is not ErrorClass.LOST
                     and not self._was_ranged
                 ):
-                    is_timed = task in self._scheduler.runs[run].due_ms
+                    live = self._scheduler.runs[run]
+                    # One that another run is to build first waits for that instead: whether it was granted is not seen.
+                    is_timed = task in live.due_ms or (task in live.tasks.held and self._has_room(run, task))
                     self._budget(run, task, is_granted=is_timed or state is TaskState.READY)
 
     def _stage(self, run: str, task: int) -> int:
@@ -229,12 +248,15 @@ class Watch:
     def _budget(self, run: str, task: int, *, is_granted: bool) -> None:
         """Check that a retry was granted, or not, as the budget has room."""
         key = (run, self._stage(run, task))
-        policy = self._scene.tables[self._scene.requests[run].parts[key[1]].table].retry
-        room = max(policy.budget_min, int(policy.budget * self._attempts[key]))
-        if is_granted != (self._retries[key] < room):
+        if is_granted != self._has_room(run, task):
             what = "was granted a retry" if is_granted else "was refused a retry"
-            raise Violation(f"task {task} of run {run} {what}: {self._retries[key]} were, {room} may be")
+            raise Violation(f"task {task} of run {run} {what}: {self._retries[key]} of {self._attempts[key]} attempts")
         self._retries[key] += is_granted
+
+    def _has_room(self, run: str, task: int) -> bool:
+        key = (run, self._stage(run, task))
+        policy = self._scene.tables[self._scene.requests[run].parts[key[1]].table].retry
+        return self._retries[key] < max(policy.budget_min, int(policy.budget * self._attempts[key]))
 
     def _saved(self, record: BreakerRecord) -> None:
         before = self._breakers.get(record.name, BreakerState.CLOSED)
@@ -268,6 +290,7 @@ class Watch:
         if BreakerState.OPEN in states.values():
             raise Violation(f"{where} while a breaker is open: {states}")
         self._flights.started(where, start, half_open, self._now_ms)
+        self._lines.started(where, start)
         if key in self._given_back:
             self._given_back.discard(key)
             self._luck.note(
@@ -278,10 +301,12 @@ class Watch:
         if any(flying == run for flying, _ in self._flights.of_task):
             raise Violation(f"run {run} has ended, and attempts of it run")
         states = self._states[run]
+        self._lines.finished(run)
         halted = any(state in HALTED for state in states)
         if end in (RunState.SUCCEEDED, RunState.FAILED):
             request = self._scene.requests[run]
-            found = unexpected(self._scene, request, states, self._changed[run], self._luck.unlucky)
+            inherited = {task for owner, task in self._lines.inherited if owner == run}
+            found = unexpected(self._scene, request, states, self._changed[run], self._luck.unlucky, inherited)
             if halted != (end is RunState.FAILED):
                 found.append(f"run {run} is {end}")
             if found:

@@ -129,8 +129,12 @@ class Workers:
         if job is None or job.is_asked_to_stop:
             return
         job.is_asked_to_stop = True
-        if not self._luck.strikes("ignores a stop"):
-            self._answer(job.order, self._luck.random.randrange(1_000), Kind.CANCELLED)
+        if self._luck.strikes("ignores a stop"):
+            return
+        after_ms = self._luck.random.randrange(1_000)
+        for other in [one for one in self.jobs.values() if one.call == job.call]:
+            # The others of the same call end with it, and have not failed.
+            self._answer(other.order, after_ms, Kind.CANCELLED if other.is_asked_to_stop else Kind.RETURNED)
 
     def ask_to_yield(self, attempt: int) -> None:
         """Ask an attempt to stop where it can go on later; it may end before it gets there."""
