@@ -65,6 +65,18 @@ def seen(key: str, content: str, *, dataset: str = "landing", path: str | None =
     return Observation(dataset, key, File(path or f"landing/{key}.csv", -1, len(content), f"xxh3:{content}"))
 
 
+def head_rows(store: Store, dataset: str = "flights") -> list[tuple[str, int, str, int, int]]:
+    """Return key, version, code, digest and attempt of each head, by key."""
+    return sorted(
+        (key.decode(), version, some.codes[code], digest, attempt)
+        for some in store.head_columns(dataset)
+        for key, version, code, digest, attempt in zip(
+            *(column.tolist() for column in (some.keys, some.version, some.code, some.inputs_digest, some.attempt)),
+            strict=True,
+        )
+    )
+
+
 def begin(store: Store, *attempts: Attempt, run: str = RUN) -> None:
     with store.transaction() as tx:
         if run not in [known.id for known in store.runs()]:

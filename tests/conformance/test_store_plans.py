@@ -88,6 +88,15 @@ def test_a_plan_becomes_one_run_and_then_nothing_is_decided_on_it(store: Store) 
     assert store.run("another") is None
 
 
+def test_a_plan_that_was_rejected_becomes_no_run(store: Store) -> None:
+    add(store, PLAN)
+    with store.transaction() as tx:
+        assert tx.decide_plan("ab12", Decision("bob", False, "no", 1_100))
+    with pytest.raises(ConflictError, match="the plan was rejected"), store.transaction() as tx:
+        tx.add_run(a_run(plan_hash="ab12"))
+    assert store.run(RUN) is None
+
+
 def test_what_expired_a_week_ago_is_removed_but_for_runs_and_decisions(store: Store) -> None:
     decided, used = replace(PLAN, hash="dd"), replace(PLAN, hash="ee")
     add(store, PLAN, decided, used)

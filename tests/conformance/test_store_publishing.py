@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from store_cases import OPENERS, RUN, SCHEMA, a_candidate, a_run, an_attempt, begin, build, publish, seen
+from store_cases import OPENERS, RUN, SCHEMA, a_candidate, a_run, an_attempt, begin, build, head_rows, publish, seen
 
 from headgate.errors import InternalError
 from headgate.model.run import AttemptState, ErrorClass, Failure
 from headgate.model.version import File
-from headgate.store.store import HeadState, Published, Uncollected
+from headgate.store.store import Published, Uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_a_first_publish_makes_version_checkpoint_head_and_lineage(store: Store)
     assert (checkpoint.code, checkpoint.declared_version, checkpoint.inputs_digest) == ("c0de", "v2", 2**64 - 5)
     assert (checkpoint.watermark_ms, checkpoint.offsets) == (77, {"topic": 5, "file": "x"})
     assert (checkpoint.started_ms, checkpoint.published_ms) == (2_000, 3_000)
-    assert list(store.head_states("flights")) == [HeadState("k1", attempt.id, "c0de", 2**64 - 5, attempt.id)]
+    assert head_rows(store) == [("k1", attempt.id, "c0de", 2**64 - 5, attempt.id)]
     assert [(v.dataset, v.key) for v in store.lineage(attempt.id)] == [("landing", "k1"), ("landing", "k2")]
     (ended,) = store.attempts(RUN)
     assert (ended.state, ended.finished_ms, ended.path) == (AttemptState.SUCCEEDED, 3_000, "")
@@ -88,7 +88,7 @@ def test_equal_content_and_schema_keep_the_head_but_move_its_checkpoint(store: S
     newest, oldest = store.checkpoints("flights", "k1")
     assert (newest.attempt, newest.version, newest.previous) == (2, 1, 1)
     assert (oldest.attempt, oldest.version, oldest.previous) == (1, 1, None)
-    assert list(store.head_states("flights")) == [HeadState("k1", 1, "c1", 9, 2)]
+    assert head_rows(store) == [("k1", 1, "c1", 9, 2)]
     # What it staged is garbage, and found as such.
     assert store.uncollected_attempts() == [Uncollected(2, "staging/flights/2.parquet")]
 

@@ -32,7 +32,7 @@ def store(opener: Callable[[], Store]) -> Iterator[Store]:
 
 def test_an_empty_store_reads_as_empty(store: Store) -> None:
     assert store.next_id() == 1
-    assert list(store.head_states("flights")) == list(store.heads("flights")) == list(store.heads("flights", [])) == []
+    assert list(store.head_columns("flights")) == list(store.heads("flights")) == list(store.heads("flights", [])) == []
     assert store.datasets() == store.runs() == store.running_attempts() == store.uncollected_attempts() == []
     assert store.version(1) is store.run("x") is store.run("") is store.leader() is None
     assert store.checkpoints("flights") == store.checkpoints("flights", "k1") == store.lineage(1) == []

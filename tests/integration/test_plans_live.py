@@ -102,6 +102,9 @@ def test_what_was_skipped_because_nothing_had_changed_is_said(shop: Terminals) -
     shop.author = "ada"
     shop.call("backfill", "rounded", "--yes", "--reason", "x")
     shop.call("backfill", "doubled", "--yes", "--reason", "x")
+    direct = shop.data("runs", "show", "latest")
+    assert (direct["plan"]["run"], direct["skipped"]) == (direct["run"]["id"], 0)
+    assert direct["forecast"]["forecast"]["p50_ms"] > 0
     for day in range(1, 4):
         # Other files, and the same once they are rounded.
         land(shop.root, day, 10 * day + 5)

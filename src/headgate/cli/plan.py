@@ -30,18 +30,22 @@ KEPT = {"list": "list_command", "show": "show_command", "diff": "diff_command"}
 
 
 class _PlanCommand(click.Command):
-    """Makes a plan, unless its first word is one of `KEPT`."""
+    """Makes a plan, unless its first word that is no option is one of `KEPT`."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
         """Read the command line, as this command or as the one that its first word names."""
-        if not args or args[0] not in KEPT:
+        at = 0
+        while args[at : at + 1] in (["--json"], ["-C"]):
+            at += 1 if args[at] == "--json" else 2
+        if at >= len(args) or args[at] not in KEPT:
             return super().make_context(info_name, args, parent, **extra)
         from headgate.cli import plans
 
-        other: click.Command = getattr(plans, KEPT[args[0]])
-        return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        word, rest = args[at], args[:at] + args[at + 1 :]
+        other: click.Command = getattr(plans, KEPT[word])
+        return other.make_context(f"{info_name} {word}", rest, parent, **extra)
 
 
 @click.command("plan", cls=_PlanCommand)

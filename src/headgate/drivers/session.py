@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.drivers.clock import now_ms
@@ -25,7 +26,7 @@ from headgate.errors import ConflictError, HeadgateError, InternalError, Unavail
 from headgate.executors.local import LocalExecutor
 from headgate.model.policy import OnOverlap
 from headgate.model.run import RunState
-from headgate.planning.codec import plan_hash, plan_to_json
+from headgate.planning.binding import basis, changes
 from headgate.planning.planner import make_plan
 from headgate.project.load import load
 from headgate.store.sqlite import open_store
@@ -272,9 +273,10 @@ class Session:
             return world, plan
         fresh = look(self.project, self.store, plan.as_of_ms)
         again = make_plan(fresh.snapshot, plan.request)
-        if plan_hash(plan_to_json(again)) != plan_hash(plan_to_json(plan)):
+        if changes(plan, again, basis(world.snapshot, plan), basis(fresh.snapshot, again)):
             raise ConflictError("the world has moved since this plan was made", hint="Plan again, and run that.")
-        return fresh, again
+        # What is up to date beside the plan may have changed: the plan is the one that was shown.
+        return fresh, replace(again, considered=plan.considered)
 
     def _run(self, begin: Callable[[Coordinator], str], watcher: Watcher | None) -> RunSummary:
         """Drive a run: the first Ctrl-C drains it, the second stops it; either way it can be resumed."""

@@ -62,7 +62,8 @@ class SqliteTransaction(Publishing):
         if self._connection.execute(self._sql["use_plan"], plan).rowcount == 0:
             used = self._connection.execute(self._sql["run_of_plan"], plan).fetchone()
             if used is not None:
-                raise ConflictError(f"the plan was run already, as run {used[0]}", hint="Plan again.")
+                why = f"run already, as run {used[0]}" if used[0] else "rejected"
+                raise ConflictError(f"the plan was {why}", hint="Plan again.")
         body: dict[str, object] = {"kind": run.kind.value, "plan_hash": run.plan_hash}
         self.journal(
             "run.submitted", author=run.author, run=run.id, reason=run.reason, body=body, now_ms=run.created_ms

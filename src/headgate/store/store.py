@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from headgate.model.breaker import BreakerRecord
     from headgate.model.plan import Decision, StoredPlan
     from headgate.model.run import Attempt, AttemptState, Run, RunState
@@ -75,14 +78,27 @@ class Observation:
     file: File
 
 
-class HeadState(NamedTuple):
-    """What planning needs to know of a head: its version, and how its checkpoint came to be."""
+class HeadColumns(NamedTuple):
+    """What planning needs to know of some heads: their versions, and how their checkpoints came to be.
 
-    key: str
-    version: int
-    code: str
-    inputs_digest: int
-    attempt: int
+    Args:
+        keys: In UTF-8.
+        version: Ids of the versions.
+        inputs_digest: Of the checkpoints.
+        code: Which of `codes` made each.
+        codes: Code fingerprints.
+        attempt: Of the checkpoints.
+
+    Shape:
+        Each array: (heads,).
+    """
+
+    keys: NDArray[np.bytes_]
+    version: NDArray[np.int64]
+    inputs_digest: NDArray[np.uint64]
+    code: NDArray[np.int32]
+    codes: tuple[str, ...]
+    attempt: NDArray[np.int64]
 
 
 class FailedPartition(NamedTuple):
@@ -231,7 +247,7 @@ class Transaction(Protocol):
         """Insert a run and its journal entry, and note that the stored plan of that hash, if any, has become it.
 
         Raises:
-            ConflictError: The plan has become a run before.
+            ConflictError: The plan has become a run before, or was rejected.
         """
         ...
 
@@ -432,8 +448,8 @@ class Store(Protocol):
         """
         ...
 
-    def head_states(self, dataset: str) -> Iterator[HeadState]:
-        """Yield the heads of a dataset or source, in no order."""
+    def head_columns(self, dataset: str) -> Iterator[HeadColumns]:
+        """Yield the heads of a dataset or source, many at a time, in no order."""
         ...
 
     def failed_partitions(self, dataset: str, key: str | None = None) -> Iterator[FailedPartition]:

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headgate.cli.main import main
-from headgate.drivers.live import new_run
 from headgate.drivers.session import Session
+from headgate.drivers.submission import new_run
 from headgate.model.plan import Request
 from headgate.model.run import RunState
 from headgate.planning.codec import plan_from_json
@@ -540,3 +540,8 @@ def test_a_run_whose_plan_was_not_kept_is_shown_too(root: Path) -> None:
     record = data(root, "runs", "show", "latest")
     assert (record["plan"], record["forecast"], record["entries"]) == (None, None, [])
     assert "plan " not in call(root, "runs", "show", "latest").stdout
+
+
+@pytest.mark.parametrize("words", [("plan", "--json", "list"), ("plan", "list", "--json")])
+def test_options_may_stand_before_the_word(root: Path, words: tuple[str, ...]) -> None:
+    assert json.loads(call(root, *words).stdout) == {"plans": []}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from planning_worlds import built, dataset, snapshot, source
 
-from headgate.model.mapping import Trailing
+from headgate.model.mapping import Custom, Trailing
 from headgate.model.partitioning import daily
 from headgate.model.plan import Plan, Request
 from headgate.planning.binding import Change, basis, changes
@@ -104,6 +104,17 @@ def test_another_mapping_counts_also_before_anything_is_built() -> None:
     request = replace(MARCH, select=("daily", "totals"))
     found = compared(before, after, request)
     assert [(one.dataset, one.inputs_moved) for one in found.values()] == [("totals", True)]
+    assert compared(before, before, request) == {}
+
+
+def test_so_does_another_answer_of_a_function() -> None:
+    raw, seen = source("raw", DAYS), dataset("daily", DAYS, "raw")
+    own, first = Custom(lambda key: [key], "own"), Custom(lambda _: ["2013-03-01"], "first")
+    before, after = (
+        snapshot(raw, seen, dataset("totals", DAYS, ("daily", mapping)), as_of="2013-03-21") for mapping in (own, first)
+    )
+    request = replace(MARCH, select=("daily", "totals"))
+    assert [(one.dataset, one.inputs_moved) for one in compared(before, after, request).values()] == [("totals", True)]
     assert compared(before, before, request) == {}
 
 

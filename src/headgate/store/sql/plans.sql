@@ -12,10 +12,12 @@ DELETE FROM plan
 WHERE run IS NULL AND expires_ms < :before_ms AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.plan = plan.hash);
 
 -- name: use_plan
-UPDATE plan SET run = :run WHERE hash = :hash AND run IS NULL;
+UPDATE plan SET run = :run
+WHERE hash = :hash AND run IS NULL
+    AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.plan = plan.hash AND NOT is_approval);
 
 -- name: run_of_plan
-SELECT run FROM plan WHERE hash = :hash;
+SELECT coalesce(run, '') FROM plan WHERE hash = :hash;
 
 -- name: decide_plan
 INSERT INTO decision (plan, at_ms, author, is_approval, reason)
