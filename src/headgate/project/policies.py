@@ -93,6 +93,9 @@ class Policies:
         if service_class in config.classes:
             tables.append((dotted("classes", service_class), config.classes[service_class]))
         retries = [(f"[{place}.retry]", retry_values(table.retry)) for place, table in tables]
+        if not dataset.idempotent:
+            # What must not happen twice is not tried again by itself, unless its own table says so.
+            retries.insert(0, (f"@dataset at {dataset.declared_at}, idempotent=False", {"attempts": 1}))
         bounds = [(f"[{place}.concurrency]", concurrency_values(table.concurrency)) for place, table in tables]
         bounds.append(("[concurrency]", concurrency_values(config.concurrency)))
         takes: list[_Layer] = [

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -456,3 +457,12 @@ def test_the_reference_says_the_defaults(policies):
 
 def test_a_floor_that_nobody_set_gives_way_to_a_ceiling(policies):
     assert policies("[classes.backfill]\nceiling = '5%'").classes["backfill"].floor == 0.05
+
+
+def test_what_must_not_happen_twice_is_tried_once_unless_its_own_table_says_otherwise(policies):
+    once = replace(PLAIN, idempotent=False)
+    effective = policies("[retry]\nattempts = 5\n", once).effective(once, "fresh", "x")
+    assert effective.retry.attempts == 1
+    assert effective.origins["retry.attempts"].endswith("idempotent=False")
+    text = f"[datasets.{once.name}.retry]\nattempts = 2\n"
+    assert policies(text, once).effective(once, "fresh", "x").retry.attempts == 2
