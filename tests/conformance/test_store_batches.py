@@ -97,8 +97,8 @@ def test_publishing_removes_what_was_saved_of_the_task(store: Store, content: st
     assert saved(store, "k1", "k2", run=OTHER) == {"k2": [a_batch(4)]}
 
 
-@pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED, RunState.RUNNING])
-def test_publishing_removes_what_runs_that_ended_had_saved(store: Store, state: RunState) -> None:
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED, RunState.RUNNING, RunState.INTERRUPTED])
+def test_publishing_removes_what_others_had_saved_unless_they_go_on_later(store: Store, state: RunState) -> None:
     begin(store, an_attempt(1))
     save(store, a_batch(1))
     end(store, 1, AttemptState.FAILED)
@@ -107,7 +107,7 @@ def test_publishing_removes_what_runs_that_ended_had_saved(store: Store, state: 
         tx.set_run_state(RUN, state, author="ada", reason="", now_ms=4_000)
         tx.start_attempts([an_attempt(2, run=OTHER)])
     assert publish(store, a_candidate(an_attempt(2, run=OTHER))) == [Published.NEW]
-    assert saved(store) == ({"k1": [a_batch(1)]} if state is RunState.RUNNING else {})
+    assert saved(store) == ({"k1": [a_batch(1)]} if state is RunState.INTERRUPTED else {})
 
 
 def test_what_is_forgotten_is_gone(store: Store) -> None:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from headgate.drivers.faulty.coordinator import Coordinator
 from headgate.drivers.faulty.luck import RARE
 from headgate.drivers.faulty.play import play
 from headgate.drivers.faulty.sweep import ENOUGH, Sweep, sweep
@@ -22,6 +23,15 @@ def test_two_thousand_seeds_hold_and_reach_every_rare_branch():
     total = sweep(0, ENOUGH, jobs=os.cpu_count() or 1)
     assert total.count == ENOUGH
     assert total.complaints() == []
+
+
+def test_whatever_breaks_a_play_is_told_of_its_seed(monkeypatch):
+    def broken(coordinator, answers):
+        raise StopIteration("so")
+
+    monkeypatch.setattr(Coordinator, "turn", broken)
+    total = sweep(0, 3)
+    assert (total.count, total.failures) == (3, dict.fromkeys(range(3), "StopIteration: so"))
 
 
 def test_a_failed_seed_is_told_with_the_command_that_replays_it():

@@ -8,8 +8,9 @@ import pytest
 
 from headgate.core.admission import LaneQueue
 from headgate.core.breaker import Breaker
-from headgate.core.events import SlotsOffered
+from headgate.core.events import AttemptCancelled, SlotsOffered
 from headgate.core.live_run import LiveRun
+from headgate.core.overlaps import Overlaps, _Line
 from headgate.core.queues import StageQueue
 from headgate.core.ranged import Chain
 from headgate.core.scheduler import Scheduler
@@ -194,6 +195,68 @@ def test_a_success_that_is_taken_for_unchanged(monkeypatch, outside_only):
         lambda table, task, stage, state, *, changed: right(table, task, stage, state, changed=False),
     )
     assert "must be" in found()
+
+
+def test_runs_that_do_not_wait_for_each_other(monkeypatch, outside_only):
+    monkeypatch.setattr(Overlaps, "submit", lambda overlaps, live, event: [])
+    assert re.search(r"was started while run r\d builds|wait for it all the same", found())
+
+
+def test_a_first_in_line_that_starts_while_another_still_runs(monkeypatch, outside_only):
+    def free(overlaps, line):
+        if line.places and line.places[0].is_held:
+            first = line.places[0]
+            first.is_held = False
+            first.run.release(first.task)
+            overlaps._changed[first.run.id] = first.run
+
+    after(monkeypatch, Overlaps, "_arrange", lambda overlaps, _, line: free(overlaps, line))
+    assert re.search(r"was started while run r\d builds", found())
+
+
+def test_a_line_that_knows_no_classes(monkeypatch, outside_only):
+    monkeypatch.setattr(_Line, "insert", lambda line, place: line.places.append(place))
+    assert "which is of a higher class" in found()
+
+
+def test_an_overtaken_attempt_that_nobody_stops(monkeypatch, outside_only):
+    after(monkeypatch, Overlaps, "submit", lambda overlaps, stopped, *args: [])
+    assert "was not asked to stop" in found()
+
+
+def test_what_another_run_could_not_make_and_is_taken_from_it(monkeypatch, outside_only):
+    right = Overlaps._arrange
+
+    def credulous(overlaps, line):
+        if line.places and line.places[0].state == TaskState.FAILED:
+            for place in line.places:
+                place.made = True
+        right(overlaps, line)
+
+    monkeypatch.setattr(Overlaps, "_arrange", credulous)
+    assert "must be" in found()
+
+
+def test_who_joins_and_builds_it_once_more(monkeypatch, outside_only):
+    def again(overlaps, place, *, is_changed):
+        place.is_held = False
+        place.run.release(place.task)
+        overlaps._changed[place.run.id] = place.run
+
+    monkeypatch.setattr(Overlaps, "_take", again)
+    assert "wait for it all the same" in found()
+
+
+def test_who_was_stopped_for_another_run_and_ends_as_cancelled(monkeypatch, outside_only):
+    right = Scheduler.handle
+
+    def end(scheduler, event, now_ms):
+        if isinstance(event, AttemptCancelled):
+            scheduler.runs[event.run].closing = RunState.CANCELLED
+        return right(scheduler, event, now_ms)
+
+    monkeypatch.setattr(Scheduler, "handle", end)
+    assert "has ended as cancelled, and nobody asked" in found()
 
 
 def test_a_store_without_fencing(monkeypatch):

@@ -31,6 +31,7 @@ from headgate.core.events import (
     RunPrioritized,
     RunReordered,
     RunSubmitted,
+    Shared,
     SlotsOffered,
     Stage,
     TimePassed,
@@ -79,6 +80,8 @@ class Play:
         self.now_ms = 0
         self.wake_at_ms: int | None = None
         self._open: list[PlayedRun] = []
+        self._begun: dict[str, PlayedRun] = {}
+        """The runs that were submitted since the last crash."""
         for line in declarations:
             self._declare(*line.split())
         if not self.runs:
@@ -122,6 +125,9 @@ class Play:
             "priority": int(options.pop("priority", 0)),
             "concurrency": _number(options.pop("limit", None)),
         }
+        if (overlap := options.pop("overlap", None)) is not None:
+            assert overlap in {"join", "queue"}, overlap
+            terms["joins"] = overlap == "join"
         assert not options, options
         self._open = [PlayedRun(name, terms) for name in names]
         self.runs.update({run.name: run for run in self._open})
@@ -219,11 +225,26 @@ class Play:
     def _submitted(self, name: str) -> RunSubmitted:
         run = self.runs[name]
         run.ended = None
-        return RunSubmitted(name, run.stages, **run.terms)
+        shared = self._shared(run) if "joins" in run.terms else []
+        self._begun[name] = run
+        return RunSubmitted(name, run.stages, **run.terms, shared=shared)
+
+    def _shared(self, run: PlayedRun) -> list[Shared]:
+        """Return what a run has in common with those that live: the same positions of stages of the same name."""
+        return [
+            Shared(number, np.arange(n), other.name, other_number, np.arange(n))
+            for other in self._begun.values()
+            if other is not run and other.ended is None
+            for number, stage in enumerate(run.stages)
+            for other_number, other_stage in enumerate(other.stages)
+            if stage.dataset == other_stage.dataset
+            for n in [min(len(stage.states), len(other_stage.states))]
+        ]
 
     def _crash(self) -> None:
         for run in self.runs.values():
             self._restore(run)
+        self._begun.clear()
         self.scheduler = self._scheduler()
         self.wake_at_ms = None
 

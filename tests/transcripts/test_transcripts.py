@@ -5,17 +5,18 @@ A case begins with comments and what there is, one a line:
     class NAME PRIORITY [ceiling=SHARE] [slots=N] [floor=SHARE] [reserved=N] [weight=W] [window=FROM:TO:CEILING]
     pool NAME SLOTS [breaker=FAILURES:COOLDOWN_MS]
     total SLOTS
-    run NAME [class=NAME] [owner=NAME] [priority=N] [limit=N]
+    run NAME [class=NAME] [owner=NAME] [priority=N] [limit=N] [overlap=join | overlap=queue]
     runs NAME NUMBER ...
     stage NAME TASKS [io] [skip] [yields] [pool=NAME:SLOTS,...] [limit=N] [typical=MS]
         [retry=ATTEMPTS:BACKOFF_MS[:SHARE:MIN]] [breaker=FAILURES:COOLDOWN_MS] [batch=TASKS]
         [UP:same | UP:before | UP:last3 | UP:all | UP:0,1/2/-] ...
 
-Stages belong to the run above them, or to the runs NAME1, NAME2 ... of `runs`; without any there is one run. Windows
-are minutes of the day in UTC. `io` puts its attempts into the lane of async functions, `skip` lets its tasks be skipped
-when nothing upstream has changed; the rest says what its tasks read of a stage: the same position, the one before, the
-last three, all, or a list for each task. Unless a stage says otherwise a task gets three attempts without waits between
-them.
+Stages belong to the run above them, or to the runs NAME1, NAME2 ... of `runs`; without any there is one run. A run with
+`overlap=` has the same partitions as those that live when it is submitted, in stages of the same name: it takes what
+they make, or builds it after them. Windows are minutes of the day in UTC. `io` puts its attempts into the lane of async
+functions, `skip` lets its tasks be skipped when nothing upstream has changed; the rest says what its tasks read of a
+stage: the same position, the one before, the last three, all, or a list for each task. Unless a stage says otherwise a
+task gets three attempts without waits between them.
 
 Then come events, each after `>`, and below each what the scheduler does: states that tasks move to, effects after `!`,
 and after `~` when it wants to be called back, if that is new. `offer LANE FREE [of=SLOTS] [depth=N]` offers slots

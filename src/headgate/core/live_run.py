@@ -93,14 +93,6 @@ class LiveRun:
         """Skip a task, since the task of another run that it waited for has made its partition."""
         self.tasks.release(task, self.tasks.stage_of(task)[0], made=True, changed=changed)
 
-    def stopped(self, stage: StageQueue, task: int, *, is_for_other: bool) -> None:
-        """Take note that an attempt was stopped: with its run, or because another run builds the partition."""
-        if is_for_other:
-            self.tasks.tries[task] -= 1
-            self.again(stage, task)
-        else:
-            self.tasks.halt(task, stage.number, TaskState.CANCELLED)
-
     def fail(self, stage: StageQueue, task: int, error_class: ErrorClass, now_ms: int, *, is_last: bool) -> int | None:
         """Take note that an attempt of a task failed; return when the next one is due, if it has to wait for that.
 
@@ -183,11 +175,11 @@ class LiveRun:
         """Give up tasks that wait for the retry budget when nothing is left that could make room in it."""
         table = self.tasks
         parked = [(stage, task) for stage in self.stages for task in stage.parked]
-        if not parked or table.totals[TaskState.READY] or table.totals[TaskState.BACKING_OFF] > len(parked):
+        if not parked or table.due() or table.totals[TaskState.BACKING_OFF] > len(parked):
             return
         for stage in self.stages:
             stage.unpark()
-        if table.totals[TaskState.READY]:
+        if table.due():
             return
         for stage, task in parked:
             table.halt(task, stage.number, TaskState.FAILED)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from headgate.core.states import DONE, ENDED
+from headgate.core.states import ENDED
 from headgate.model.run import TaskState
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ class _Place:
     Args:
         run: Its run.
         task: The task.
-        takes: Whether it takes what the one before it makes; otherwise it builds the partition once more.
+        takes: Whether it takes what those before it make; otherwise it builds the partition once more.
         is_held: Whether it waits because of the line.
+        made: Whether the partition was made while it waited, and that published new content; None if it was not.
     """
 
     run: LiveRun
     task: int
     takes: bool
     is_held: bool = False
+    made: bool | None = None
 
     @property
     def state(self) -> int:
@@ -97,19 +99,14 @@ class Overlaps:
         for task in tasks if lines else ():
             if task in lines and live.tasks.state[task] not in ENDED:
                 line, place = lines[task]
-                place.takes = True
+                place.takes, place.made = True, None
                 line.places.append(place)
                 self._arrange(line)
-
-    def is_stopping(self, run: str, task: int) -> bool:
-        """Return whether an attempt was stopped because another run builds its partition."""
-        line, place = self._lines.get(run, {}).get(task, (None, None))
-        return line is not None and line.places[0] is not place
 
     def holder_of(self, run: str, tasks: range) -> str:
         """Return a run that waiting tasks of a run wait for."""
         for task, (line, place) in self._lines.get(run, {}).items():
-            if task in tasks and place.is_held:
+            if task in tasks and place.is_held and place.state not in ENDED:
                 other = next(
                     p for p in line.places if p is not place and (p.state == TaskState.RUNNING or not p.is_held)
                 )
@@ -146,13 +143,15 @@ class Overlaps:
 
     def _arrange(self, line: _Line) -> None:
         """Let those leave a line that have ended, and the first one start once nobody else in it runs."""
-        is_made, is_changed = False, False
         while line.places and (line.places[0].run.finished or line.places[0].state in ENDED):
             first = line.places.pop(0)
-            is_made = first.state in DONE
-            is_changed = bool(first.run.tasks.changed[first.task])
-            if is_made and line.places and line.places[0].is_held and line.places[0].takes:
-                self._take(line.places[0], is_changed=is_changed)
+            # One that was skipped as unchanged has made nothing for who was to build it for other reasons.
+            if first.state == TaskState.SUCCEEDED:
+                for place in line.places:
+                    place.made = bool(first.run.tasks.changed[first.task])
+            following = line.places[0] if line.places else None
+            if following is not None and following.is_held and following.takes and following.made is not None:
+                self._take(following, is_changed=following.made)
         line.places = [p for p in line.places if not p.run.finished and p.state not in ENDED]
         running = [p for p in line.places if p.state == TaskState.RUNNING]
         for place in line.places:

@@ -147,7 +147,8 @@ class Scheduler:
             case AttemptFailed(_, task, error_class):
                 live, stage, breakers = self._ended(event)
                 self._fail(live, stage, task, error_class, breakers)
-            case AttemptReturned(run, task):
+            case AttemptReturned(run, task) | AttemptCancelled(run, task):
+                # One that was stopped without a cancel of its run makes room for another run.
                 live, stage, breakers = self._ended(event)
                 live.tasks.tries[task] -= 1
                 self._breakers.gave_up(breakers, (run, task))
@@ -157,10 +158,6 @@ class Scheduler:
                 live.tasks.tries[task] -= 1
                 self._breakers.succeeded(breakers, (run, task))
                 live.again(stage, task)
-            case AttemptCancelled(run, task):
-                live, stage, breakers = self._ended(event)
-                live.stopped(stage, task, is_for_other=self.overlaps.is_stopping(run, task))
-                self._breakers.gave_up(breakers, (run, task))
             case TimePassed():
                 pass
             case _:

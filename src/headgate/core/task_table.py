@@ -120,6 +120,10 @@ class TaskTable:
         """Return the number of tasks in any of these states."""
         return sum(self.totals[state] for state in states)
 
+    def due(self) -> int:
+        """Return how many tasks are ready and do not wait for their neighbours."""
+        return self.totals[_READY] - sum(gathering.held for gathering in self.gatherings if gathering is not None)
+
     def tasks_in(self, state: TaskState) -> list[int]:
         """Return all tasks in a state, ascending."""
         found: list[int] = np.flatnonzero(self._state == state).tolist()
@@ -137,10 +141,15 @@ class TaskTable:
             self.moved.append((task, state))
         if self.watched and task in self.watched and (before == TaskState.RUNNING or state in ENDED):
             self.stirred.append(task)
-        gathering = self.gatherings[stage]
-        if gathering is not None and _WAITING in (before, state):
-            base = self.base[stage]
-            for other in gathering.count(task - base, 1 if state == _WAITING else -1):
+        # Who waits for a task of another run is not waited for: two runs could wait so for each other.
+        if _WAITING in (before, state) and task not in self.held:
+            self._gather(task, stage, 1 if state == _WAITING else -1)
+
+    def _gather(self, task: int, stage: int, change: int) -> None:
+        """Take note that a task has begun (1) or ceased (-1) to wait, as far as its neighbours wait for that."""
+        gathering, base = self.gatherings[stage], self.base[stage]
+        if gathering is not None:
+            for other in gathering.count(task - base, change):
                 self._queue(base + other, stage)
 
     def make_ready(self, task: int, stage: int) -> None:
@@ -244,10 +253,12 @@ class TaskTable:
         if self.state[task] == _READY and not is_gathered:
             self.take([task], stage)
             self.touched.append(stage)
-        if self.state[task] != _WAITING:
-            self.move(task, stage, TaskState.WAITING)
+        if self.state[task] == _WAITING and task not in self.held:
+            self._gather(task, stage, -1)
         self.unmet[task] += 1
         self.held[task] = self.held.get(task, 0) + 1
+        if self.state[task] != _WAITING:
+            self.move(task, stage, TaskState.WAITING)
 
     def release(self, task: int, stage: int, *, made: bool, changed: bool) -> None:
         """Let a task go on that waited for a task of another run.
@@ -264,6 +275,8 @@ class TaskTable:
         self.unmet[task] -= 1
         if self.state[task] != _WAITING:
             return
+        if not others:
+            self._gather(task, stage, 1)
         if made:
             self.inherited.add(task)
             self.finish(task, stage, TaskState.SKIPPED, changed=changed)

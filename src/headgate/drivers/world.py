@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from headgate.planning.digest import hash64
 from headgate.planning.snapshot import Heads, Snapshot
 from headgate.project.landing import Missing, observe
+from headgate.project.seen_files import SeenFiles
 from headgate.store.store import Observation
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from headgate.model.grid import Grid
     from headgate.project.load import Project
     from headgate.store.store import Store
-
-HEADS_AT_A_TIME = 10_000
-"""How many heads are looked at as objects before they become arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,11 @@ def look(project: Project, store: Store, now_ms: int) -> World:
     observations: list[Observation] = []
     for name in project.datasets:
         heads[name] = _recorded(store, name, grids[name])
+    seen = SeenFiles(project.paths.state.with_name(project.paths.state.name + "-seen"))
     for name, source in project.sources.items():
-        heads[name], fresh = _observed(project.root, store, source, grids[name])
+        heads[name], fresh = _observed(project.root, store, source, grids[name], seen)
         observations += fresh
+    seen.save()
     snapshot = Snapshot(project.datasets, project.sources, grids, heads, now_ms)
     return World(snapshot, tuple(observations), journal_seq)
 
@@ -67,16 +66,15 @@ def _recorded(store: Store, name: str, grid: Grid) -> Heads:
     heads = Heads.empty(grid.size)
     attempt = np.zeros(grid.size, dtype=np.int64)
     codes: dict[str, int] = {}
-    states = store.head_states(name)
-    while some := list(islice(states, HEADS_AT_A_TIME)):
-        keys, versions, code, digests, attempts = zip(*some, strict=True)
-        found = grid.find_all(keys)
+    for some in store.head_columns(name):
+        found = grid.find_column(some.keys)
         known = found >= 0
         at = found[known]
-        heads.version[at] = np.array(versions, dtype=np.int64)[known]
-        heads.digest[at] = np.array(digests, dtype=np.uint64)[known]
-        heads.code[at] = np.array([codes.setdefault(one, len(codes)) for one in code], dtype=np.int32)[known]
-        attempt[at] = np.array(attempts, dtype=np.int64)[known]
+        renumbered = np.array([codes.setdefault(one, len(codes)) for one in some.codes], dtype=np.int32)
+        heads.version[at] = some.version[known]
+        heads.digest[at] = some.inputs_digest[known]
+        heads.code[at] = renumbered[some.code[known]]
+        attempt[at] = some.attempt[known]
     failed = grid.find_all(one.key for one in store.failed_partitions(name))
     return Heads(
         heads.version,
@@ -88,7 +86,7 @@ def _recorded(store: Store, name: str, grid: Grid) -> Heads:
     )
 
 
-def _observed(root: Path, store: Store, source: Source, grid: Grid) -> tuple[Heads, list[Observation]]:
+def _observed(root: Path, store: Store, source: Source, grid: Grid, seen: SeenFiles) -> tuple[Heads, list[Observation]]:
     recorded = Heads.empty(grid.size)
     known: dict[int, tuple[str, str]] = {}
     for version in store.heads(source.name):
@@ -98,7 +96,7 @@ def _observed(root: Path, store: Store, source: Source, grid: Grid) -> tuple[Hea
             known[index] = (version.files[0].hash, version.files[0].path)
     fresh: list[Observation] = []
     absent: dict[int, str] = {}
-    for index, found in observe(root, source, grid, range(grid.size)):
+    for index, found in observe(root, source, grid, range(grid.size), seen):
         if isinstance(found, Missing):
             absent[index] = found.text
             continue

@@ -1,12 +1,13 @@
 """Looks at the files of sources: where each partition's file lies, and what is in it now.
 
-A local file is read in full and hashed at every look. Its size and time are not trusted: a file that is landed again
-within the clock's granularity, or with its old time (`cp -p`, `rsync -t`), would pass for unchanged.
+A local file is read in full and hashed, unless `seen_files` knows what it holds. Its size and time of writing are not
+trusted: a file that is landed again with its old time (`cp -p`, `rsync -t`) would pass for unchanged.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from headgate.model.version import File
 from headgate.project.pattern import is_url, parse_pattern
+from headgate.project.seen_files import Seen, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from headgate.model.dataset import Source
     from headgate.model.grid import Grid
+    from headgate.project.seen_files import SeenFiles
 
 PROBE_TIMEOUT_S = 20
 PROBES_AT_A_TIME = 16
@@ -48,7 +51,9 @@ def absolute(root: Path, path: str) -> str:
     return path if is_url(path) else str(root / path)
 
 
-def observe(root: Path, source: Source, grid: Grid, indices: Iterable[int]) -> Iterator[tuple[int, File | Missing]]:
+def observe(
+    root: Path, source: Source, grid: Grid, indices: Iterable[int], seen: SeenFiles
+) -> Iterator[tuple[int, File | Missing]]:
     """Yield what the files of partitions are now, in the order asked for. Never raises for a file.
 
     Args:
@@ -56,12 +61,13 @@ def observe(root: Path, source: Source, grid: Grid, indices: Iterable[int]) -> I
         source: The source.
         grid: Its grid.
         indices: The partitions.
+        seen: What is known of files from earlier looks; what is read is noted there.
     """
     pattern = parse_pattern(source.pattern, source.partitioning)
     located = ((index, pattern.path(grid, index)) for index in map(int, indices))
     if not is_url(source.pattern):
         for index, path in located:
-            yield index, _read_file(root, path)
+            yield index, _look_at(root, path, seen)
         return
     pool = ThreadPoolExecutor(PROBES_AT_A_TIME)
     try:
@@ -73,14 +79,21 @@ def observe(root: Path, source: Source, grid: Grid, indices: Iterable[int]) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def _read_file(root: Path, path: str) -> File | Missing:
+def _look_at(root: Path, path: str, seen: SeenFiles) -> File | Missing:
     full = root / path
     try:
+        at_ns, status = seen.now_ns(), full.stat()
         # Opening a pipe would wait for somebody to write to it.
-        if not stat.S_ISREG(full.stat().st_mode):
+        if not stat.S_ISREG(status.st_mode):
             return Missing(f"{path}: not a regular file")
+        state = state_of(status)
+        if known := seen.hash_of(str(full), state):
+            return File(path, -1, state.size, known)
         with full.open("rb", buffering=0) as opened:
             hashed, size = _hash(opened)
+            # Otherwise somebody has written to it, or put another file there, meanwhile.
+            if state_of(os.fstat(opened.fileno())) == state:
+                seen.note(str(full), Seen(state, at_ns, hashed))
     except FileNotFoundError:
         return Missing(f"{path}: there is no such file")
     except (OSError, ValueError) as error:

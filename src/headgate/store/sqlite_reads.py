@@ -18,13 +18,11 @@ from headgate.store.sqlite_rows import (
     plan_of,
     run_of,
     schema_of,
-    unsigned,
     version_of,
 )
 from headgate.store.store import (
     FailedPartition,
     Foretold,
-    HeadState,
     JournalEntry,
     Made,
     PastAttempt,
@@ -43,8 +41,11 @@ if TYPE_CHECKING:
     from headgate.model.run import Attempt, Run
     from headgate.model.version import Checkpoint, Version
     from headgate.store.sqlite_rows import Row
-    from headgate.store.store import Schema
+    from headgate.store.store import HeadColumns, Schema
 
+
+HEADS_AT_A_TIME = 20_000
+"""So many heads are read with one statement."""
 
 _MOST_PINNED = 20_000
 """Of so many pinned versions the bytes are added up, for each dataset."""
@@ -84,10 +85,20 @@ class SqliteReads:
         row = self._row("journal_hash", seq=seq)
         return row[0] if row else None
 
-    def head_states(self, dataset: str) -> Iterator[HeadState]:
-        """Yield the heads of a dataset or source, in no order."""
-        for key, version, code, digest, attempt in self._rows("head_states", dataset=dataset):
-            yield HeadState(key, version, code, unsigned(digest), attempt)
+    def head_columns(self, dataset: str) -> Iterator[HeadColumns]:
+        """Yield the heads of a dataset or source, many at a time, in no order."""
+        # Only here: `status` does without numpy.
+        from headgate.store.sqlite_heads import columns_of
+
+        behind = ""
+        while row := self._row("last_head_key", dataset=dataset, behind=behind, more=HEADS_AT_A_TIME - 1):
+            if row[0] is None:
+                break
+            texts = self._row("head_columns", dataset=dataset, behind=behind, last=row[0])
+            # Between the two a rollback may have taken them.
+            if texts and texts[0] is not None:
+                yield columns_of(*texts)
+            behind = row[0]
 
     def failed_partitions(self, dataset: str, key: str | None = None) -> Iterator[FailedPartition]:
         """Yield the partitions of a dataset, or the given one, if it failed last time in whichever run; in no order."""
@@ -154,7 +165,8 @@ class SqliteReads:
         """Return a plan by an unambiguous prefix of its hash."""
         found = [row[0] for row in self._rows("plans_by_prefix", prefix=plan)] if plan else []
         if len(found) > 1:
-            raise UsageError(f"several plans start with {plan}: {', '.join(found)}", hint="Give more of its name.")
+            names = ", ".join(name[: len(plan) + 8] for name in found)
+            raise UsageError(f"several plans start with {plan}: {names}", hint="Give more of its name.")
         row = self._row("plan", hash=found[0]) if found else None
         return plan_of(row, self._rows("plan_decisions", hash=row[0])) if row else None
 

@@ -298,8 +298,8 @@ class Transaction(Protocol):
         """Check fencing tokens and old heads, move heads, and record what was made.
 
         Post: for NEW and UNCHANGED the attempt is succeeded and has a checkpoint; its staging path is forgotten for
-        NEW and stays to be collected for UNCHANGED; what was saved of its batches is removed, also by runs that failed
-        or were cancelled. For SUPERSEDED the attempt is superseded, with the failure
+        NEW and stays to be collected for UNCHANGED; what was saved of its batches is removed, also by runs that failed,
+        were cancelled, or wait for this one. For SUPERSEDED the attempt is superseded, with the failure
         `OVERTAKEN`; for FENCED one that was lost is fenced; and nothing else changed. One journal entry for the call,
         if anything was published. Two candidates of one call never share a partition.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from headgate.errors import UsageError
@@ -20,9 +21,6 @@ def unknown_dataset(name: str, names: Iterable[str]) -> UsageError:
 
 def known_names(name: str, names: Iterable[str]) -> str:
     """Return which names there are, the nearest first; empty if there are none."""
-    # Only here: `status` imports this module and names nothing wrongly.
-    from difflib import get_close_matches
-
     ordered = sorted(names)
     if not ordered:
         return ""

@@ -244,11 +244,14 @@ def _stage(order: Order, value: object) -> Sequence[Made]:
     if value is None:
         return (None,) * max(1, len(order.members))
     from headgate.worker.results import open_result
-    from headgate.worker.split import split
 
     schema, batches = open_result(value, order.dataset)
-    if not order.members:
+    if not order.partition_column:
         return (_stage_one(order.stage, schema, batches),)
+    from headgate.worker.split import own, split
+
+    if not order.members:
+        return (_stage_one(order.stage, schema, own(order, schema, batches)),)
     made: list[Made] = []
     for member, rows in split(order, schema, batches):
         try:

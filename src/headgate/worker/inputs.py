@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from headgate.project.seen_files import FileState
     from headgate.worker.messages import FilePin, InputPin
-    from headgate.worker.pinned import FileState
 
 
 @dataclass(frozen=True, slots=True)

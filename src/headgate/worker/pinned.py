@@ -10,9 +10,10 @@ import hashlib
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from headgate.model.run import ErrorClass
+from headgate.project.seen_files import FileState, state_of
 from headgate.worker.failures import AttemptError
 
 if TYPE_CHECKING:
@@ -23,16 +24,6 @@ SETTLED_NS = 2_000_000_000
 
 REMEMBERED = 4096
 _SHA256 = "sha256:"
-
-
-class FileState(NamedTuple):
-    """What the file system says of a file; everything that writes to it changes some of this."""
-
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
 
 
 def look(path: str, *, immutable: bool) -> FileState:
@@ -49,7 +40,7 @@ def look(path: str, *, immutable: bool) -> FileState:
         ) from error
     if immutable:
         return FileState(0, 0, status.st_size, status.st_mtime_ns, 0)
-    return FileState(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return state_of(status)
 
 
 def check_size(file: FilePin, size: int) -> None:

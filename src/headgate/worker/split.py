@@ -1,5 +1,7 @@
 """The result of a ranged attempt, taken apart by partition: a column says where each row belongs.
 
+One that is tried alone, since others of its company failed, gets only rows that belong to it by the same column.
+
 The column holds keys (text), local dates, or times. A date or a time belongs to the partition whose window it is in;
 without a time zone of its own it is read in that of the dataset. The rows of a partition keep their order.
 """
@@ -14,13 +16,14 @@ import pyarrow.compute as pc
 
 from headgate.model.run import ErrorClass
 from headgate.worker.failures import AttemptError
+from headgate.worker.messages import Member
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from headgate.worker.messages import Member, Order
+    from headgate.worker.messages import Order
 
 _SHOWN = 3
 
@@ -34,17 +37,7 @@ def split(order: Order, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) ->
         AttemptError: There is no such column, or only one of another type, or a row belongs to no member.
     """
     table = pa.Table.from_batches(batches, schema)
-    owner = _owners(order, table)
-    strangers = np.flatnonzero(owner < 0)
-    if len(strangers):
-        column = table.column(order.partition_column)
-        some = ", ".join(dict.fromkeys(str(column[at].as_py()) for at in strangers[:_SHOWN].tolist()))
-        raise AttemptError(
-            ErrorClass.DATA,
-            f"{len(strangers):,} rows of {order.dataset} belong to none of the partitions {order.members[0].key} to "
-            f"{order.members[-1].key}: {order.partition_column} is {some}",
-            hint="Return only rows of ctx.keys.",
-        )
+    owner = _owners(order, order.members, table)
     if (np.diff(owner) < 0).any():
         by_member = np.argsort(owner, kind="stable")
         table, owner = table.take(pa.array(by_member)), owner[by_member]
@@ -53,8 +46,25 @@ def split(order: Order, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) ->
         yield member, table.slice(start, stop - start)
 
 
-def _owners(order: Order, table: pa.Table) -> NDArray[np.int64]:
-    """Return to which member each row belongs; -1 for none."""
+def own(order: Order, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the result of an attempt for one partition, batch by batch.
+
+    Raises:
+        AttemptError: As for `split`.
+    """
+    members = [Member(order.attempt, order.key, order.window, order.number, order.stage)]
+    _owners(order, members, schema.empty_table())
+    for batch in batches:
+        _owners(order, members, pa.Table.from_batches([batch], schema))
+        yield batch
+
+
+def _owners(order: Order, members: Sequence[Member], table: pa.Table) -> NDArray[np.int64]:
+    """Return to which member each row belongs.
+
+    Raises:
+        AttemptError: As for `split`.
+    """
     name = order.partition_column
     if table.schema.names.count(name) != 1:
         raise AttemptError(
@@ -66,16 +76,28 @@ def _owners(order: Order, table: pa.Table) -> NDArray[np.int64]:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        keys = pa.array([member.key for member in order.members], column.type)
+        keys = pa.array([member.key for member in members], column.type)
         found = pc.index_in(column, keys)
     else:
-        found = _by_time(order, column)
+        found = _by_time(order, members, column)
     owners: NDArray[np.int64] = pc.fill_null(found, -1).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    strangers = np.flatnonzero(owners < 0)
+    if len(strangers):
+        some = ", ".join(dict.fromkeys(str(column[at].as_py()) for at in strangers[:_SHOWN].tolist()))
+        first, last = members[0].key, members[-1].key
+        where = f"belong to none of the partitions {first} to {last}"
+        if len(members) == 1:
+            where = f"do not belong to partition {first}"
+        raise AttemptError(
+            ErrorClass.DATA,
+            f"{len(strangers):,} rows of {order.dataset} {where}: {name} is {some}",
+            hint="Return only rows of ctx.keys.",
+        )
     return owners
 
 
-def _by_time(order: Order, column: pa.Array) -> pa.Array:
-    windows = [member.window for member in order.members]
+def _by_time(order: Order, members: Sequence[Member], column: pa.Array) -> pa.Array:
+    windows = [member.window for member in members]
     starts = np.array([window[0] for window in windows if window is not None], dtype=np.int64)
     stops = np.array([window[1] for window in windows if window is not None], dtype=np.int64)
     if len(starts) < len(windows) or len(np.unique(starts)) < len(starts):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEAVY = ("numpy", "pydantic", "polars", "pyarrow", "duckdb", "pandas", "asyncio", "rich", "msgspec", "multiprocessing")
 
-UNREAD = ("hashlib", "difflib", "headgate.model.plan", "headgate.project.load", "headgate.store.sqlite_transaction")
+UNREAD = ("hashlib", "headgate.model.plan", "headgate.project.load", "headgate.store.sqlite_transaction")
 """What `status` needs in no case, and costs some milliseconds each."""
 
 PROBE = """

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -14,7 +15,6 @@ from headgate.errors import InternalError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Failing(Commands):
@@ -157,3 +157,9 @@ def test_the_folder_can_follow_every_command(tmp_path: Path, name: str) -> None:
     else:
         assert done.exit_code == 2
         assert f"there is no headgate.toml in {there}\n" in done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_reference(name: str) -> None:
+    reference = (Path(__file__).parents[3] / "docs/reference.md").read_text()
+    assert re.search(rf"^\|.* `{name}\b.*\|.*\|$", reference, re.MULTILINE)

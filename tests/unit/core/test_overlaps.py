@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -158,6 +160,79 @@ def test_a_cancelled_run_stays_cancelled_when_its_attempt_was_being_stopped(driv
     driver.tell(AttemptCancelled("a", 0))
     assert driver.ends() == [("a", RunState.CANCELLED)]
     assert driver.offer(9) == {("f", 0)}
+
+
+def test_who_was_stopped_goes_on_when_the_other_is_gone_before_it_has_ended(driver: Driver) -> None:
+    driver.offer(9)
+    driver.tell(RunSubmitted("f", stages(1), "fresh", shared=same("a", 1)))
+    driver.tell(CancelRequested("f"))
+    driver.tell(AttemptCancelled("a", 0))
+    assert driver.state("a", 0) is TaskState.READY
+    assert driver.offer(9) == {("a", 0)}
+
+
+def test_what_was_skipped_as_unchanged_is_not_taken_for_made(driver: Driver) -> None:
+    raw, clean = stages(1)
+    f = [raw, replace(clean, skippable=np.ones(1, bool))]
+    driver.tell(RunSubmitted("f", f, "fresh", shared=same("a", 1)))
+    assert driver.offer(9) == {("f", 0)}
+    driver.tell(AttemptSucceeded("f", 0, changed=False))
+    assert driver.state("f", 1) is TaskState.SKIPPED
+    assert driver.offer(9) == {("a", 1)}
+
+
+def test_what_was_made_is_taken_past_one_that_had_nothing_to_build(driver: Driver) -> None:
+    raw, clean = stages(1)
+    driver.tell(RunSubmitted("f", stages(1), "fresh", shared=same("a", 1)))
+    g = [raw, replace(clean, skippable=np.ones(1, bool))]
+    driver.tell(RunSubmitted("g", g, "fresh", shared=[*same("a", 1), *same("f", 1)]))
+    assert driver.offer(9) == {("f", 0)}
+    driver.succeed("f", 0)
+    assert driver.offer(9) == {("f", 1), ("g", 0)}
+    driver.tell(AttemptSucceeded("g", 0, changed=False))
+    driver.succeed("f", 1)
+    assert (driver.state("g", 1), driver.state("a", 1)) == (TaskState.SKIPPED, TaskState.SKIPPED)
+
+
+def test_what_was_made_is_taken_past_one_that_could_not_make_it_again(driver: Driver) -> None:
+    driver.tell(RunSubmitted("b", stages(1), shared=same("a", 1)))
+    driver.tell(RunSubmitted("c", stages(1), shared=same("a", 1), joins=True))
+    assert driver.offer(9) == {("a", 0)}
+    driver.succeed("a", 0)
+    assert driver.offer(9) == {("a", 1), ("b", 0)}
+    assert driver.state("c", 0) is TaskState.WAITING
+    driver.tell(AttemptFailed("b", 0, ErrorClass.PERMANENT))
+    assert driver.state("c", 0) is TaskState.SKIPPED
+
+
+def test_the_reason_is_told_although_something_that_waited_was_blocked(driver: Driver) -> None:
+    driver.tell(RunSubmitted("a2", stages(2)))
+    driver.tell(RunSubmitted("b", stages(2), shared=same("a2", 2)[1:], joins=True))
+    assert driver.offer(9) == {("a", 0), ("a2", 0), ("a2", 1), ("b", 0), ("b", 1)}
+    driver.tell(AttemptFailed("b", 0, ErrorClass.PERMANENT))
+    assert driver.state("b", 2) is TaskState.BLOCKED
+    driver.succeed("a2", 0)
+    assert driver.offer(9) == {("a2", 2)}
+    driver.succeed("a2", 2)
+    (delay,) = delays(driver.scheduler, "b")
+    assert (delay.wait, delay.tasks, delay.what) == (Wait.OTHER_RUN, 1, "a2")
+
+
+def test_neighbours_that_wait_for_other_runs_are_not_gathered() -> None:
+    driver = Driver()
+    raw, clean = stages(2)
+    month = replace(clean, batch=2, gathers=True, successor=np.array([1, -1], np.int32))
+    days = np.arange(2)
+    driver.tell(RunSubmitted("a", [raw, month]))
+    driver.tell(RunSubmitted("b", [replace(month, edges=())], shared=[Shared(0, days, "a", 1, days)]))
+    assert driver.offer(9) == {("a", 0), ("a", 1)}
+    driver.tell(AttemptFailed("a", 1, ErrorClass.PERMANENT))
+    driver.tell(RetryRequested("a"))
+    # Each run is first in one of the lines: if both waited for the other day, they would for ever.
+    assert driver.offer(9) == {("a", 1), ("b", 1)}
+    driver.succeed("a", 0)
+    driver.succeed("a", 1)
+    assert driver.offer(9) == {("a", 2)}
 
 
 def test_what_gets_another_chance_waits_for_who_builds_it_by_now(driver: Driver) -> None:

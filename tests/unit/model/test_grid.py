@@ -184,7 +184,13 @@ def test_keys_are_the_same_whatever_was_asked_before() -> None:
     "partitioning",
     [
         hourly("2013-10-26", "2013-12-20", tz="Europe/Berlin"),
+        hourly("2013-03-09", "2013-03-12", tz="America/New_York"),
+        minutely("2013-10-06", "2013-10-07", tz="Australia/Lord_Howe"),
+        hourly("2013-01-01", "2013-01-05"),
+        weekly("2012-12-31", tz="America/Havana"),
+        daily("2011-12-25", "2012-01-05", tz="Pacific/Apia"),
         product(daily("2012-01-01"), static(["b", "a"])),
+        product(hourly("2012-01-01", "2012-02-01"), static(["b", "a", "aa"])),
         product(daily("2012-01-01", "2012-01-03"), static([f"k{n}" for n in range(2000)])),
         monthly("2013-01-01"),
         static(["b", "a", "c"]),
@@ -200,3 +206,7 @@ def test_many_keys_are_found_as_one_by_one(partitioning: Partitioning) -> None:
     expected = [whole.find(key) for key in mixed]
     assert whole.find_all(mixed).tolist() == [-1 if index is None else index for index in expected]
     assert whole.find_all([]).tolist() == []
+    for some in (keys, keys[::-5], mixed, [*keys[:3], "2012-13-01"], ["nothing"], []):
+        column = np.array([key.encode() for key in some], dtype=np.bytes_)
+        assert whole.find_column(column).tolist() == whole.find_all(some).tolist()
+        assert whole.find_column(np.repeat(column, 2)[::2]).tolist() == whole.find_all(some).tolist()

@@ -10,6 +10,7 @@ import pytest
 import headgate
 from headgate.model.version import File
 from headgate.project.landing import Missing, absolute, observe, source_path
+from headgate.project.seen_files import SeenFiles
 
 DAYS = headgate.daily("2024-01-01", "2024-01-04")
 FAR = 4_000_000_000_000
@@ -17,7 +18,7 @@ FAR = 4_000_000_000_000
 
 def look(root, source):
     grid = source.partitioning.grid(FAR)
-    return [found for _, found in observe(root, source, grid, range(grid.size))]
+    return [found for _, found in observe(root, source, grid, range(grid.size), SeenFiles(root / "seen"))]
 
 
 def test_files_are_observed_with_the_hash_of_their_bytes(tmp_path):
@@ -27,7 +28,7 @@ def test_files_are_observed_with_the_hash_of_their_bytes(tmp_path):
     (tmp_path / "in/2024-01-01.csv").write_bytes(b"a,b\n1,2\n")
     (tmp_path / "in/2024-01-03.csv").write_bytes(big)
     grid = DAYS.grid(FAR)
-    assert list(observe(tmp_path, source, grid, [2, 0])) == [
+    assert list(observe(tmp_path, source, grid, [2, 0], SeenFiles(tmp_path / "seen"))) == [
         (2, File("in/2024-01-03.csv", -1, 3_000_000, "sha256:" + hashlib.sha256(big).hexdigest())),
         (0, File("in/2024-01-01.csv", -1, 8, "sha256:" + hashlib.sha256(b"a,b\n1,2\n").hexdigest())),
     ]
@@ -141,7 +142,7 @@ def test_a_server_that_is_not_there_is_missing_with_the_reason(tmp_path, server)
 
 def test_nobody_waits_for_the_answers_that_are_not_wanted_any_more(tmp_path, server):
     source = headgate.source("a", path=server + "/{key}.csv", partitions=headgate.static(["etag", "gone"]))
-    answers = observe(tmp_path, source, source.partitioning.grid(FAR), [0, 1])
+    answers = observe(tmp_path, source, source.partitioning.grid(FAR), [0, 1], SeenFiles(tmp_path / "seen"))
     assert isinstance(next(answers)[1], File)
     answers.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]

@@ -10,6 +10,7 @@ import headgate
 from headgate.model.version import File
 from headgate.project.landing import observe
 from headgate.project.load import load
+from headgate.project.seen_files import SeenFiles
 
 FAR = 4_000_000_000_000
 
@@ -32,7 +33,7 @@ def test_the_starter_has_three_datasets_and_every_file_of_its_source(project):
     assert list(project.datasets) == ["orders", "revenue", "revenue_weekly"]
     source = project.sources["landed_orders"]
     grid = source.partitioning.grid(FAR)
-    found = list(observe(project.root, source, grid, range(grid.size)))
+    found = list(observe(project.root, source, grid, range(grid.size), SeenFiles(project.root / "seen")))
     assert len(found) == 14
     assert all(isinstance(file, File) for _, file in found)
     assert {".gitignore", "README.md"} <= {file.name for file in project.root.iterdir()}

@@ -14,7 +14,7 @@ import pytest
 import headgate.store
 from headgate.errors import ConflictError, InternalError, UnavailableError, UsageError
 from headgate.model.run import Run, RunKind, RunState
-from headgate.store import named_sql, sqlite, sqlite_open
+from headgate.store import named_sql, sqlite_open, sqlite_transaction
 from headgate.store.lead import Lead
 from headgate.store.named_sql import migrations, split, statements
 from headgate.store.sqlite import open_store
@@ -68,7 +68,8 @@ HOT_READS = (
     "attempts_and_heads",
     "observed_heads",
     "heads_of_keys",
-    "head_states",
+    "head_columns",
+    "last_head_key",
     "heads",
     "checkpoints_of_partition",
     "lineage",
@@ -80,7 +81,10 @@ HOT_READS = (
 INDEXED = {"pending_commands": "SCAN command USING INDEX command_pending"}
 
 
-PARAMETERS = ("attempts", "dataset", "keys", "key", "limit", "checkpoint", "command", "run")
+PARAMETERS = (
+    *("attempts", "dataset", "keys", "key", "limit", "checkpoint", "command", "run"),
+    *("behind", "last", "more"),
+)
 
 
 def test_reads_of_the_hot_path_scan_no_table() -> None:
@@ -225,7 +229,7 @@ def test_an_interrupt_before_the_first_write_ends_the_transaction(
 
     store = opened(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, "SqliteTransaction", interrupted)
+        patch.setattr(sqlite_transaction, "SqliteTransaction", interrupted)
         with pytest.raises(KeyboardInterrupt):
             note(store)
     note(store)

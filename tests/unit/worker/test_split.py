@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
+from msgspec.structs import replace
 
 from headgate.model.partitioning import Partitioning, daily, hourly, monthly, static
 from headgate.worker.failures import AttemptError
 from headgate.worker.messages import Member, Order
-from headgate.worker.split import split
+from headgate.worker.split import own, split
 
 BERLIN = "Europe/Berlin"
 
@@ -51,6 +52,18 @@ DAYS = order_of(daily("2024-03-01"), "2024-03-01", "2024-03-02", "2024-03-03")
 def test_rows_go_to_their_partitions_in_their_order(column: pa.Array) -> None:
     table = pa.table({"day": column, "n": [1, 2, 3, 4]})
     assert taken_apart(DAYS, table) == {"2024-03-01": [2, 4], "2024-03-02": [1, 3], "2024-03-03": []}
+
+
+def test_a_day_that_is_tried_alone_gets_only_its_own_rows() -> None:
+    alone = replace(DAYS, members=[])
+    table = pa.table({"day": [date(2024, 3, 1), date(2024, 3, 1)], "n": [1, 2]})
+    assert pa.Table.from_batches(own(alone, table.schema, table.to_batches())).equals(table)
+    table = pa.table({"day": [date(2024, 3, 1), date(2024, 3, 2), None], "n": [1, 2, 3]})
+    with pytest.raises(AttemptError) as refused:
+        list(own(alone, table.schema, table.to_batches()))
+    assert refused.value.message == "2 rows of sales do not belong to partition 2024-03-01: day is 2024-03-02, None"
+    with pytest.raises(AttemptError, match="returned no column day"):
+        list(own(alone, pa.schema([("n", pa.int64())]), []))
 
 
 def test_an_empty_result_leaves_each_partition_without_rows() -> None:

@@ -75,7 +75,7 @@ def draw(seed: int) -> Scene:
         fates=_fates(random, tables),
         heads=_heads(random, tables, requests),
         requests=requests,
-        changes=_changes(random, requests, pools, tables, heals_ms),
+        changes=_changes(random, requests, pools, tables, heals_ms, is_shared=sharing is Sharing.LINES),
         rates={kind: random.random() * most if random.random() < 0.6 else 0.0 for kind, most in RATES.items()},
         heals_ms=heals_ms,
         heartbeat_ms=random.randint(1_000, 8_000),
@@ -147,6 +147,8 @@ def _tables(random: Random, pools: dict[str, Pool], largest: int) -> tuple[Table
             reads.append(_back(random, number, size))
         if number == looped:
             reads.append(_back(random, number + 1, size))
+        is_in_loop = looped is not None and number in (looped, looped + 1)
+        is_in_loop = is_in_loop or any(read.upstream == number for read in reads)
         tables.append(
             Table(
                 name=f"d{number}",
@@ -159,6 +161,7 @@ def _tables(random: Random, pools: dict[str, Pool], largest: int) -> tuple[Table
                 typical_ms=random.choice((10.0, 1_000.0)),
                 can_yield=random.random() < 0.4,
                 batch=random.choice((1, 2, 4)),
+                gathers=random.random() < 0.5 and not is_in_loop,
             )
         )
     return tuple(tables)
@@ -279,12 +282,15 @@ def _changes(
     pools: dict[str, Pool],
     tables: tuple[Table, ...],
     heals_ms: int,
+    *,
+    is_shared: bool,
 ) -> tuple[Change, ...]:
     breakers = [*(f"pool:{name}" for name in pools), *(f"dataset:{table.name}" for table in tables)]
     changes = []
     for _ in range(random.choice((0, 4, 10, 20))):
         at_ms = random.randrange(heals_ms)
-        verb = random.choice(VERBS)
+        # What is revived beside other runs is rare.
+        verb = random.choice((*VERBS, *("retry",) * 8) if is_shared else VERBS)
         match verb:
             case "resize":
                 changes.append(Change(at_ms, verb, random.choice(list(pools)), random.randint(0, 5)))

@@ -19,6 +19,7 @@ def unexpected(
     request: Request,
     states: Sequence[TaskState],
     changed: Sequence[bool],
+    *,
     unlucky: Set[tuple[str, int]],
     inherited: Set[int],
 ) -> list[str]:

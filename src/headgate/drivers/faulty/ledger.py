@@ -27,6 +27,7 @@ class Ledger:
         self._versions = dict(store.versions)
         self._heads = dict(store.heads)
         self._checkpoints: set[int] = set()
+        self._newest: dict[Partition, int] = {}
         self._dead: set[int] = set()
 
     def after_turn(self) -> None:
@@ -79,4 +80,10 @@ class Ledger:
         late = [number for number in store.checkpoints.keys() - self._checkpoints if number in self._dead]
         if late:
             raise Violation(f"attempts had ended, and published: {sorted(late)}")
+        for number in sorted(store.checkpoints.keys() - self._checkpoints):
+            partition = store.checkpoints[number].partition
+            newest = self._newest.get(partition, 0)
+            if number < newest and self._scene.sharing is not Sharing.BLIND:
+                raise Violation(f"attempt {number} was published after attempt {newest}, which made {partition} anew")
+            self._newest[partition] = max(number, newest)
         self._checkpoints = set(store.checkpoints)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headgate.core.events import AttemptCancelled, AttemptSucceeded
+from headgate.core.events import AttemptCancelled, AttemptSucceeded, RunSubmitted
 from headgate.core.states import ENDED
 from headgate.drivers.faulty.scene import Sharing
 from headgate.drivers.faulty.violation import Violation
-from headgate.model.run import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from headgate.drivers.faulty.flights import Key
     from headgate.drivers.faulty.luck import Luck
     from headgate.drivers.faulty.scene import Partition, Scene
+    from headgate.model.run import TaskState
 
 
 class Lines:
@@ -42,8 +42,8 @@ class Lines:
         self._building: dict[Partition, Key] = {}
         self._made: dict[Partition, str] = {}
         self._stopping: set[Key] = set()
-        self._was_stopping = False
-        """Whether the attempt that ended last had been asked to stop."""
+        self._waited: dict[Key, AttemptSucceeded] = {}
+        """What was made last while a task waited for it."""
         self._cancelled: set[str] = set()
         self.inherited: set[Key] = set()
         """Tasks that were skipped since a task of another run had made their partition."""
@@ -68,10 +68,15 @@ class Lines:
             places.pop(run, None)
         self._takes = {key: takes for key, takes in self._takes.items() if key[0] != run}
         self._revived = {key for key in self._revived if key[0] != run}
+        self._waited = {key: made for key, made in self._waited.items() if key[0] != run}
 
     def cancelled(self, run: str) -> None:
         """Remember that a person ends a run."""
         self._cancelled.add(run)
+
+    def is_cancelled(self, run: str) -> bool:
+        """Return whether a person has ended a run."""
+        return run in self._cancelled
 
     def stops(self, key: Key) -> None:
         """Remember that an attempt was asked to stop."""
@@ -84,6 +89,7 @@ class Lines:
     def revived(self, key: Key) -> None:
         """Let a task that gets another chance go behind the others."""
         self._takes[key] = True
+        self._waited.pop(key, None)
         self._revived.add(key)
         if any(self._left_beside(key)):
             self._luck.note("revived into a line")
@@ -96,7 +102,7 @@ class Lines:
         if partition in self._building:
             raise Violation(f"{where} while run {self._building[partition][0]} builds {partition}")
         for other, task in self._left_beside(key):
-            if self._rank(other) > self._rank(start.run) and (other, task) not in self._revived:
+            if self._goes_before((other, task), start.run):
                 raise Violation(f"{where} before run {other}, which is of a higher class and builds {partition}")
         self._building[partition] = key
         if self._made.get(partition, start.run) != start.run:
@@ -106,37 +112,46 @@ class Lines:
         """Take off the list what was being built."""
         key, partition = (event.run, event.task), self._partition(event.run, event.task)
         self._building.pop(partition, None)
-        self._was_stopping = key in self._stopping
+        was_stopping = key in self._stopping
         self._stopping.discard(key)
         if self.is_stopped_for_other(event):
-            if not self._was_stopping:
+            if not was_stopping:
                 raise Violation(f"task {event.task} of run {event.run} was stopped, and nobody asked for it")
             self._luck.note("stopped for another run")
         elif isinstance(event, AttemptSucceeded):
             self._made[partition] = event.run
-            if self._was_stopping and event.run not in self._cancelled:
+            if was_stopping and event.run not in self._cancelled:
                 self._luck.note("stopped for another run and ended all the same")
+            if not any(self._goes_before(one, event.run) for one in self._left_beside(key)):
+                self._waited.update(dict.fromkeys(self._left_beside(key), event))
 
-    def takes(self, event: Event, key: Key) -> bool:
-        """Return whether a task that was skipped took what an attempt of another run has made just now."""
-        if not isinstance(event, AttemptSucceeded) or event.run == key[0] or not self._takes.get(key):
-            return False
-        if self._partition(*key) != self._partition(event.run, event.task):
-            return False
+    def taken(self, key: Key) -> AttemptSucceeded | None:
+        """Return what a task that was skipped took: what an attempt of another run had made meanwhile, or nothing."""
+        made = self._waited.get(key)
+        if made is None or not self._takes[key]:
+            return None
         self.inherited.add(key)
-        if self._rank(event.run) > self._rank(key[0]):
+        if self._rank(made.run) > self._rank(key[0]):
             self._luck.note("taken over by a higher class")
         elif key not in self._revived:
             self._luck.note("joined")
-        return True
+        return made
 
     def after(self, event: Event) -> None:
-        """Check that whoever was to take what was made has taken it. Raises `Violation` if somebody did not."""
-        # One that was asked to stop was not the first any more: who is first builds the partition.
-        if not isinstance(event, AttemptSucceeded) or self._was_stopping:
+        """Check what follows for the others. Raises `Violation`.
+
+        Whoever was to take what was made has taken it, and attempts of lower classes were asked to stop.
+        """
+        if isinstance(event, RunSubmitted):
+            for task, partition in enumerate(self._scene.requests[event.run].partitions()):
+                other = self._building.get(partition)
+                is_before = other is not None and self._goes_before((event.run, task), other[0])
+                if is_before and other not in self._stopping and self._states[event.run][task] not in ENDED:
+                    raise Violation(f"run {event.run} goes before {other}, which was not asked to stop")
+        if not isinstance(event, AttemptSucceeded):
             return
         left = list(self._left_beside((event.run, event.task)))
-        if left and all(self._takes[one] for one in left):
+        if left and all(self._takes[one] and self._waited.get(one) is event for one in left):
             raise Violation(f"task {event.task} of run {event.run} was made, and {left} wait for it all the same")
 
     def _left_beside(self, key: Key) -> Iterator[Key]:
@@ -145,6 +160,10 @@ class Lines:
             for run, task in self._places[self._partition(*key)].items():
                 if run != key[0] and self._states[run][task] not in ENDED:
                     yield run, task
+
+    def _goes_before(self, key: Key, run: str) -> bool:
+        """Return whether a task is before that of a run of a lower class."""
+        return self._rank(key[0]) > self._rank(run) and key not in self._revived
 
     def _partition(self, run: str, task: int) -> Partition:
         return self._scene.requests[run].partition(task)

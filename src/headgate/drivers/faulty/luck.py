@@ -77,6 +77,7 @@ RARE = (
     "total reached",
     "unchanged",
     "waits for another run",
+    "waits for its neighbours",
     "window closed while something ran",
     "window opened for who waited",
     "worker died",

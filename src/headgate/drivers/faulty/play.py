@@ -14,7 +14,6 @@ from headgate.drivers.faulty.model_store import ModelStore
 from headgate.drivers.faulty.scene import Change
 from headgate.drivers.faulty.violation import Violation
 from headgate.drivers.faulty.workers import Answer, Workers
-from headgate.errors import InternalError
 from headgate.model.run import RunState
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def play(seed: int, *, with_transcript: bool = False) -> Result:
     failure = ""
     try:
         world.run()
-    except (Violation, InternalError, AssertionError, LookupError, ValueError, TypeError) as found:
+    except Exception as found:
         failure = f"{type(found).__name__}: {found}"
         world.say(failure)
     return Result(seed, failure, world.luck.seen, world.transcript, world.turns, world.now_ms)

@@ -78,6 +78,7 @@ class Table:
     typical_ms: float
     can_yield: bool
     batch: int
+    gathers: bool
 
 
 class Part(NamedTuple):
@@ -214,6 +215,7 @@ class Scene:
                     can_yield=table.can_yield,
                     batch=table.batch,
                     successor=_successor(part.indices),
+                    gathers=table.gathers,
                 )
             )
         return tuple(found)

@@ -94,7 +94,9 @@ def sweep(first: int, count: int, *, jobs: int = 1, on_progress: Callable[[Sweep
 
 def _some(seeds: range) -> Sweep:
     part = Sweep()
-    for result in map(play, seeds):
+    # Not with `map`: a `StopIteration` out of a play would end that without a word.
+    for seed in seeds:
+        result = play(seed)
         part.count += 1
         part.turns += result.turns
         part.seen += result.seen

@@ -54,6 +54,7 @@ _SEEN = {
     Wait.RESERVED: "slots kept free for a higher class",
     Wait.SLOTS: "slots all taken",
     Wait.OTHER_RUN: "waits for another run",
+    Wait.NEIGHBOURS: "waits for its neighbours",
 }
 _LEFT = (TaskState.WAITING, TaskState.READY, TaskState.BACKING_OFF)
 
@@ -215,8 +216,9 @@ class Watch:
         self._states[run][task] = state
         match before, state:
             case _, TaskState.SKIPPED:
-                if self._lines.takes(event, (run, task)):
-                    self._changed[run][task] = event.changed
+                taken = self._lines.taken((run, task))
+                if taken is not None:
+                    self._changed[run][task] = taken.changed
                 self._luck.note("skipped")
             case _, TaskState.BLOCKED:
                 self._luck.note("blocked")
@@ -300,13 +302,17 @@ class Watch:
     def _finished(self, run: str, end: RunState) -> None:
         if any(flying == run for flying, _ in self._flights.of_task):
             raise Violation(f"run {run} has ended, and attempts of it run")
+        if end is RunState.CANCELLED and not self._lines.is_cancelled(run):
+            raise Violation(f"run {run} has ended as cancelled, and nobody asked for it")
         states = self._states[run]
         self._lines.finished(run)
         halted = any(state in HALTED for state in states)
         if end in (RunState.SUCCEEDED, RunState.FAILED):
             request = self._scene.requests[run]
             inherited = {task for owner, task in self._lines.inherited if owner == run}
-            found = unexpected(self._scene, request, states, self._changed[run], self._luck.unlucky, inherited)
+            found = unexpected(
+                self._scene, request, states, self._changed[run], unlucky=self._luck.unlucky, inherited=inherited
+            )
             if halted != (end is RunState.FAILED):
                 found.append(f"run {run} is {end}")
             if found:

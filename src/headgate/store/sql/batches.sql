@@ -24,7 +24,7 @@ SELECT EXISTS (SELECT 1 FROM batch);
 -- name: forget_published_batches
 DELETE FROM batch
 WHERE dataset = ? AND key = ?
-    AND (run = ? OR run IN (SELECT n FROM run WHERE state IN ('failed', 'cancelled')));
+    AND (run = ? OR run IN (SELECT n FROM run WHERE state IN ('failed', 'cancelled', 'running')));
 
 -- name: saved_paths
 SELECT path FROM batch;

@@ -1,8 +1,18 @@
--- name: head_states
-SELECT h.key, h.version, c.code, c.inputs_digest, h.checkpoint
+-- name: last_head_key
+-- Of the heads behind a key, not more than so many; NULL if there are none.
+SELECT coalesce(
+    (SELECT key FROM head WHERE dataset = d.id AND key > :behind ORDER BY key LIMIT 1 OFFSET :more),
+    (SELECT max(key) FROM head WHERE dataset = d.id AND key > :behind)
+)
+FROM dataset d WHERE d.name = :dataset;
+
+-- name: head_columns
+-- One row of long texts: rows of numbers would cost three times as much, for the objects they become.
+SELECT group_concat(h.key, char(10)), group_concat(h.version), group_concat(c.inputs_digest), group_concat(c.code),
+    group_concat(h.checkpoint - h.version)
 FROM head h
-JOIN checkpoint c ON c.attempt = h.checkpoint
-WHERE h.dataset = (SELECT id FROM dataset WHERE name = :dataset);
+CROSS JOIN checkpoint c ON c.attempt = h.checkpoint
+WHERE h.dataset = (SELECT id FROM dataset WHERE name = :dataset) AND h.key > :behind AND h.key <= :last;
 
 -- name: schema_of_code
 SELECT v.schema
