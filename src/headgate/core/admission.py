@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from headgate.core.breaker import Task
     from headgate.core.events import Lane
+    from headgate.core.in_all import InAll
     from headgate.core.queues import RunQueue, StageQueue
     from headgate.model.policy import ServiceClass
 
@@ -26,10 +27,12 @@ class LaneQueue:
     Args:
         lane: Which lane.
         classes: All service classes.
+        in_all: The bound over all lanes.
     """
 
-    def __init__(self, lane: Lane, classes: Sequence[ServiceClass]) -> None:
+    def __init__(self, lane: Lane, classes: Sequence[ServiceClass], in_all: InAll) -> None:
         self.lane = lane
+        self._in_all = in_all
         self.free = 0
         self.slots = 0
         self.depth = 1
@@ -85,7 +88,11 @@ class LaneQueue:
                 beside_reserved = 0
             if not queue.owners or not self._asks(queue):
                 queue.is_away = True
-            elif (chosen is None or self._goes_before(queue, chosen[0])) and self._leaves(reserved):
+            elif (
+                (chosen is None or self._goes_before(queue, chosen[0]))
+                and self._leaves(reserved)
+                and self._in_all.leaves_reserved(service_class)
+            ):
                 found = queue.first()
                 if found is not None:
                     chosen = (queue, *found)
@@ -110,7 +117,7 @@ class LaneQueue:
 
     def _asks(self, queue: ClassQueue) -> bool:
         """Return whether a class may have something to start, and is below its ceiling."""
-        if not queue.owners or queue.used >= queue.allowed:
+        if not queue.owners or queue.used >= queue.allowed or not self._in_all.lets_in(queue.service_class):
             return False
         if queue.is_away:
             # Who comes back starts where the others are: nobody saves up.
@@ -183,4 +190,6 @@ class LaneQueue:
     def leaves_reserved(self, queue: ClassQueue) -> bool:
         """Return whether a class could start something without taking what is reserved for higher ones."""
         higher = [one for one in self.classes if one.service_class.priority > queue.service_class.priority]
-        return self._leaves(sum(max(0, h.service_class.reserved - -(-h.used // self.depth)) for h in higher))
+        return self._in_all.leaves_reserved(queue.service_class) and self._leaves(
+            sum(max(0, h.service_class.reserved - -(-h.used // self.depth)) for h in higher)
+        )

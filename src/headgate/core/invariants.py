@@ -66,6 +66,11 @@ def unlawful_starts(scheduler: Scheduler, step: Step) -> list[str]:
             broken.append(f"the run may have {live.concurrency}")
         if scheduler.total is not None and scheduler.used > scheduler.total:
             broken.append(f"all may have {scheduler.total}")
+        mine = queue.service_class
+        share = min(mine.ceiling, scheduler.window_of(mine.name)[0])
+        in_lanes = sum(lane.by_name[mine.name].used for lane in scheduler.lanes.values())
+        if scheduler.total is not None and in_lanes > max(1, share * scheduler.total):
+            broken.append(f"{in_lanes} of {mine.name} run, it may have {share:.0%} of {scheduler.total} in all")
         if queue.used > queue.allowed:
             broken.append(f"{queue.service_class.name} may have {queue.allowed}")
         if live.is_paused or live.closing is not None or live.finished:
@@ -171,14 +176,16 @@ def _idle(scheduler: Scheduler) -> Iterator[str]:
         for live, stage in waiting:
             # Whether a floor is due goes by the attempt that is next in the class, which may be of any of these.
             cost_ms = max(other.typical_ms for one, other in waiting if one.service_class == live.service_class)
-            if _may_start(lane, live, stage, cost_ms):
+            if _may_start(scheduler, lane, live, stage, cost_ms):
                 yield f"run {live.id}: stage {stage.number} has a ready task, and a slot is free for it"
 
 
-def _may_start(lane: LaneQueue, live: LiveRun, stage: StageQueue, cost_ms: float) -> bool:
+def _may_start(scheduler: Scheduler, lane: LaneQueue, live: LiveRun, stage: StageQueue, cost_ms: float) -> bool:
     queue = stage.line.owner.class_queue
     mine = queue.service_class
     if not live.may_start() or stage.obstacle() is not None or queue.used >= queue.allowed:
+        return False
+    if not scheduler.in_all.lets_in(mine):
         return False
     used = sum(other.used for other in lane.classes)
     reserved = sum(
@@ -187,6 +194,8 @@ def _may_start(lane: LaneQueue, live: LiveRun, stage: StageQueue, cost_ms: float
         if other.service_class.priority > mine.priority
     )
     is_owed = mine.floor > 0 and queue.credit >= min(cost_ms, MOST_CREDIT_MS)
+    if not is_owed and not scheduler.in_all.leaves_reserved(mine):
+        return False
     return is_owed or not reserved or used < max(1, lane.slots - reserved) * lane.depth
 
 

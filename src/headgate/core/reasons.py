@@ -88,6 +88,8 @@ def _held_back(scheduler: Scheduler, live: LiveRun, stage: StageQueue) -> tuple[
         if window < queue.service_class.ceiling and queue.used >= queue.spread * lane.depth:
             return Wait.WINDOW, live.service_class, until_ms
         return Wait.CEILING, live.service_class, None
+    if not scheduler.in_all.lets_in(queue.service_class):
+        return Wait.CEILING, live.service_class, None
     if scheduler.total is not None and scheduler.used >= scheduler.total:
         return Wait.TOTAL, "", None
     if not lane.leaves_reserved(queue):

@@ -46,6 +46,7 @@ from headgate.core.events import (
     SlotsOffered,
     TimePassed,
 )
+from headgate.core.in_all import InAll
 from headgate.core.limit import PoolLimit
 from headgate.core.overlaps import Overlaps
 from headgate.core.queues import release
@@ -96,7 +97,10 @@ class Scheduler:
     ) -> None:
         self.classes = tuple(classes)
         self.runs: dict[str, LiveRun] = {}
-        self.lanes = {lane: LaneQueue(lane, self.classes) for lane in Lane}
+        self._ceilings = Ceilings(self.classes)
+        self.in_all = InAll(total, self.classes, self._ceilings)
+        self.lanes = {lane: LaneQueue(lane, self.classes, self.in_all) for lane in Lane}
+        self.in_all.lanes = tuple(self.lanes.values())
         self.pools = {name: PoolLimit(name, pool.slots) for name, pool in (pools or {}).items()}
         self.total = total
         self.used = 0
@@ -107,7 +111,6 @@ class Scheduler:
         """What happens by itself: when, in which order it was set, run and task; a breaker has the task -1."""
         self._set = 0
         self._n_ranged = 0
-        self._ceilings = Ceilings(self.classes)
         self._impatient_at_ms: int | None = None
         self._can_yield = False
         self._breakers = Breakers(breakers, lambda due_ms, name: self._at(due_ms, name, -1))
