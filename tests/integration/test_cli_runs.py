@@ -234,7 +234,7 @@ def test_what_a_live_run_builds_is_refused_and_cancel_stops_it(place: Place) -> 
     assert process.returncode == 1, err
     assert " cancelled: 0 of 24 partitions in " in out
     assert place.newest()["state"] == "cancelled"
-    assert place.call("cancel", "latest", code=1)[1].startswith(
+    assert place.call("cancel", "latest", "--reason", "x", code=1)[1].startswith(
         f"error: run {place.newest()['id']} is cancelled: there is nothing to cancel"
     )
 
@@ -243,7 +243,7 @@ def test_an_interrupted_run_is_cancelled_at_once(place: Place) -> None:
     process = place.held()
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    assert place.data("cancel", "latest")["run"]["state"] == "cancelled"
+    assert place.data("cancel", "latest", "--reason", "x")["run"]["state"] == "cancelled"
     place.release()
     assert place.data("retry", "latest")["run"]["state"] == "succeeded"
 

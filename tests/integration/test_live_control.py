@@ -129,7 +129,7 @@ def test_a_paused_run_starts_nothing_until_it_is_resumed(place: Place) -> None:
     assert place.call("resume", "latest", "--reason", "space again")[0].endswith(" goes on\n")
     assert "succeeded: 24 partitions" in place.end(process)[0]
     kinds = {kind: (author, reason) for kind, author, reason, _ in place.journal()}
-    assert kinds["continue accepted"] == ("ada", "space again")
+    assert kinds["resume accepted"] == ("ada", "space again")
     assert kinds["pause accepted"] == ("ada", "the disk is full")
     assert kinds["pause refused"] == ("ada", "again")
 

@@ -24,7 +24,7 @@ from headgate.model.run import RunState, TaskState
 
 pytestmark = pytest.mark.slow
 
-SEEDS = range(250)
+SEEDS = range(400)
 
 
 def found() -> str:

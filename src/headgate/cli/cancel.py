@@ -23,11 +23,11 @@ LOOK_EVERY_S = 0.05
 
 @click.command("cancel")
 @click.argument("run")
-@options.reason(required=False)
+@options.reason(required=True)
 @options.as_json
 @options.folder
 @click.pass_obj
-def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
+def command(root: Path, run: str, reason: str, as_json: bool) -> int:
     """Stop RUN for good: what runs is stopped, nothing more starts. What it has published stays.
 
     RUN is the id of a run, the beginning of one, or `latest`.
@@ -39,9 +39,9 @@ def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
 
     with reading(root) as (paths, store):
         found = named_run(store, run)
-        ended, is_cancelled = cancel(store, paths.data, found.id, author=author(), reason=reason or "")
+        ended, is_cancelled = cancel(store, paths.data, found.id, author=author(), reason=reason)
         if not is_cancelled:
-            ended = _awaited(store, paths.data, found.id, reason or "")
+            ended = _awaited(store, paths.data, found.id, reason)
     if as_json:
         print_json({"run": {"id": ended.id, "state": ended.state}})
     elif ended.state is RunState.CANCELLED:

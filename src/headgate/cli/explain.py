@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headgate.views.explain import Explanation, Moved, Reader
-    from headgate.views.policies import PolicyView, Setting
+    from headgate.views.policies import ClassBounds, PolicyView, Setting
     from headgate.views.ranges import KeyRange
     from headgate.views.task import Task
 
@@ -148,24 +148,39 @@ def _task(task: Task | None) -> Iterable[tuple[str, str]]:
 def _policies(found: PolicyView) -> Iterable[str]:
     """Return the policies as lines, each value with where it is set."""
     bounds = found.service_class
+    yield f"policies of a run of class {bounds.name} by {plain(found.owner)}; tables are those of headgate.toml"
+    rows = [(setting.name.removesuffix("_ms"), _value(setting), setting.origin) for setting in found.settings]
+    rows += [
+        (f"pool {pool.name}", f"{pool.takes:,} of {pool.slots:,} slots in headgate.toml", found.pools_from)
+        for pool in found.pools
+    ]
+    yield table(("policy", "value", "from"), [*_class_rows(bounds), *rows])
+
+
+def _class_rows(bounds: ClassBounds) -> Iterable[tuple[str, str, str]]:
     until = f" until {moment(bounds.until_ms)} UTC" if bounds.until_ms is not None else ""
-    facts = [f"priority {bounds.priority}", f"ceiling {bounds.ceiling:.0%}{until}"]
-    facts += [f"at most {bounds.slots:,} at a time"] if bounds.slots is not None else []
-    facts += [f"floor {bounds.floor:.0%}"] if bounds.floor else []
-    facts += [f"{bounds.reserved:,} reserved"] if bounds.reserved else []
-    yield f"policies of a run of class {bounds.name} by {plain(found.owner)}"
-    yield f"  class {bounds.name}: {', '.join(facts)}"
-    rows = [(f"pool {pool.name}", f"{pool.takes:,} of {pool.slots:,} slots", found.pools_from) for pool in found.pools]
-    rows += [(setting.name.removesuffix("_ms"), _value(setting), setting.origin) for setting in found.settings]
-    yield table(("policy", "value", "from"), rows)
+    values = {
+        "priority": f"{bounds.priority}",
+        "ceiling": f"{bounds.ceiling:.0%}{until}",
+        "slots": "no bound" if bounds.slots is None else f"{bounds.slots:,}",
+        "floor": f"{bounds.floor:.0%}",
+        "reserved": f"{bounds.reserved:,}",
+        "weight": f"{bounds.weight:g}",
+        "patience_ms": duration(bounds.patience_ms / 1000),
+    }
+    return [(f"class.{name.removesuffix('_ms')}", value, bounds.origins[name]) for name, value in values.items()]
 
 
 def _value(setting: Setting) -> str:
     match setting.value:
         case None:
             return "no bound"
+        case str():
+            return setting.value
         case tuple():
             return ", ".join(setting.value) or "nothing"
+        case float() if setting.name.endswith(".weight"):
+            return f"{setting.value:g}"
         case float():
             return f"{setting.value:.0%}"
         case int() if setting.name.endswith("_ms"):

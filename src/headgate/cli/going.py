@@ -163,7 +163,7 @@ def summary_text(summary: Summary) -> str:
             "it goes on in another process",
             f"  {options.invocation('status', ended.id)} shows it",
             f"  {options.invocation('resume', ended.id)} follows it",
-            f"  {options.invocation('cancel', ended.id)} stops it",
+            f"  {options.invocation('cancel', ended.id)} --reason WHY stops it",
         ]
     if ended.state in _NEXT:
         lines += ["", f"next: {options.invocation(_NEXT[ended.state], ended.id)}"]

@@ -27,6 +27,7 @@ SHOWN = 50
 @click.command("journal")
 @click.option("--run", metavar="RUN", help="Only what is about this run.")
 @click.option("--kind", metavar="KIND", help="Only this: `set pool`, `publish`; `run` is run.submitted and its like.")
+@click.option("--all", "everything", is_flag=True, help="Also what was published, which is left out without --kind.")
 @click.option("--since", metavar="WHEN", help="Only from then on: a UTC date or datetime, or a time ago: 90m, 2h.")
 @click.option(
     "--limit", metavar="N", type=click.IntRange(1), help=f"How many, the newest; {SHOWN}, or all with --json."
@@ -36,29 +37,47 @@ SHOWN = 50
 @options.folder
 @click.pass_obj
 def command(
-    root: Path, *, run: str | None, kind: str | None, since: str | None, limit: int | None, verify: bool, as_json: bool
+    root: Path,
+    *,
+    run: str | None,
+    kind: str | None,
+    everything: bool,
+    since: str | None,
+    limit: int | None,
+    verify: bool,
+    as_json: bool,
 ) -> int:
     """Show the journal, the newest entry last: who did what, when and why, and what was refused.
 
-    Nothing in it is ever changed: each entry has a hash that covers the one before it, which --verify checks.
+    What was published is left out, unless --kind, --all or --json is given. Nothing in it is ever changed: each entry
+    has a hash that covers the one before it, which --verify checks.
     """
     from headgate.drivers.naming import named_run
-    from headgate.views.journal import journal
+    from headgate.views.journal import journal, kinds, steps
     from headgate.views.reading import reading
 
-    if verify and (run, kind, since, limit) != (None, None, None, None):
-        raise UsageError("--verify is about the whole journal", hint="Leave out --run, --kind, --since and --limit.")
+    if verify and (run, kind, everything, since, limit) != (None, None, False, None, None):
+        hint = "Leave out --run, --kind, --all, --since and --limit."
+        raise UsageError("--verify is about the whole journal", hint=hint)
     since_ms = None if since is None else _since_ms(since)
     with reading(root) as (_, store):
         if verify:
             return _verified(store.check_journal(), store.journal_seq(), as_json=as_json)
         about = None if run is None else named_run(store, run).id
-        lines = journal(store, run=about, kind=kind, since_ms=since_ms, limit=limit if limit or as_json else SHOWN)
-        if as_json:
-            for line in lines:
+        if kind is not None and next(store.journal_entries(kind=kind, limit=1), None) is None:
+            there = ", ".join(kinds(store)) or "none, as nothing has happened yet"
+            click.echo(f"no entry is of kind {shown(kind)}; there are: {there}", err=as_json)
+        elif as_json:
+            for line in journal(store, run=about, kind=kind, since_ms=since_ms, limit=limit):
                 click.echo(json.dumps(asdict(line)))
+        elif kind is not None or everything:
+            click.echo(_text(journal(store, run=about, kind=kind, since_ms=since_ms, limit=limit or SHOWN)))
         else:
-            click.echo(_text(lines))
+            told, left_out = steps(store, run=about, since_ms=since_ms, limit=limit or SHOWN)
+            click.echo(_text(told))
+            if left_out:
+                entries = f"{left_out:,} {'entry' if left_out == 1 else 'entries'}"
+                click.echo(f"\nleft out: {entries} of kind publish; --all shows everything")
     return 0
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
+NO_REASON = "no reason given"
+"""What the journal has where a reason may be left out and was."""
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 
 

@@ -30,10 +30,11 @@ def command(root: Path, run: str, reason: str | None, as_json: bool) -> int:
     from headgate.views.reading import reading
     from headgate.views.status import steered
 
+    reason = reason or options.NO_REASON
     with reading(root) as (_, store):
-        found = unpause(store, run, author=author(), reason=reason or "")
+        found = unpause(store, run, author=author(), reason=reason)
         going = steered(store, found) if found else None
     if going is None:
-        return take_up(root, run, retry=False, reason=reason or "", as_json=as_json)
+        return take_up(root, run, retry=False, reason=reason, as_json=as_json)
     print_json({"run": going}) if as_json else click.echo(f"run {going.id} goes on")
     return 0

@@ -99,6 +99,10 @@ def _run_text(status: RunStatus) -> str:
         lines += ["", click.style("failed", fg="red"), text]
     if status.why:
         lines += ["", *_why_text(status.why, run)]
+        told = [one for one in status.why.failures if one not in status.failures]
+        if told:
+            text = failures_text(told, shown=len(told), total=len(told), more="")
+            lines += ["", click.style("last failure there", fg="red"), text]
     lines += _breakers_text(status.breakers)
     steps = _next_steps(status)
     lines += ["", *(f"next: {options.invocation(*words)}" for words in steps)] if steps else []
@@ -122,7 +126,7 @@ def _why_text(why: Why, run: RunLine) -> list[str]:
     if not why.held:
         says_soon = run.state == "running" and why.at_ms is None
         return ["its coordinator has not said yet why tasks wait: ask again" if says_soon else "no task waits"]
-    age = "" if why.at_ms is None else f", unchanged for {duration(max(0, time.time() - why.at_ms / 1000))}"
+    age = "" if why.at_ms is None else f", as of {duration(max(0, time.time() - why.at_ms / 1000))} ago"
     rows = [(held.dataset, f"{held.tasks:,}", held.hold.text, until_text(held.hold)) for held in why.held]
     return [f"why tasks wait{age}", table(("dataset", "tasks", "reason", ""), rows, right=frozenset({1}))]
 

@@ -72,7 +72,7 @@ class TaskTable:
         self.changed = bytearray(b"".join(stage.changed.tobytes() for stage in stages))
         self.tries = array("H", bytes(2 * self.size))
         self.counts = [np.bincount(stage.states, minlength=len(TaskState)).tolist() for stage in stages]
-        self.totals = [sum(counts[state] for counts in self.counts) for state in TaskState]
+        self.totals: list[int] = [sum(counts[state] for counts in self.counts) for state in TaskState]
         self.ready: list[list[int]] = [[] for _ in stages]
         """For each stage a heap of priority and task."""
         self.taken: set[int] = set()
@@ -122,7 +122,8 @@ class TaskTable:
 
     def due(self) -> int:
         """Return how many tasks are ready and do not wait for their neighbours."""
-        return self.totals[_READY] - sum(gathering.held for gathering in self.gatherings if gathering is not None)
+        due: int = self.totals[_READY] - sum(one.held for one in self.gatherings if one is not None)
+        return due
 
     def tasks_in(self, state: TaskState) -> list[int]:
         """Return all tasks in a state, ascending."""

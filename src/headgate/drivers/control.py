@@ -143,12 +143,12 @@ def steer(
     reason: str,
     arguments: dict[str, object] | None = None,
 ) -> Run:
-    """Pause a run, let it continue, or set its limits: at once, or for when it is taken up.
+    """Pause a run, resume it, or set its limits: at once, or for when it is taken up.
 
     Args:
         store: The state store.
         run_id: Names the run.
-        verb: ``pause``, ``continue`` or ``set``.
+        verb: ``pause``, ``resume`` or ``set``.
         author: Who asks.
         reason: Why.
         arguments: For ``set``: concurrency, priority, order.
@@ -190,7 +190,7 @@ def unpause(store: Store, run_id: str, *, author: str, reason: str) -> Run | Non
         return None
     if not Controls.from_json(run.controls).is_paused:
         return None
-    run = steer(store, run.id, "continue", author=author, reason=reason)
+    run = steer(store, run.id, "resume", author=author, reason=reason)
     return run if store.leader() is not None else None
 
 
@@ -338,7 +338,7 @@ def _lift_pause(store: Store, run: Run, *, author: str, reason: str) -> None:
     with store.transaction() as tx:
         controls = Controls.from_json(named_run(store, run.id).controls)
         tx.set_run_controls(run.id, replace(controls, is_paused=False).to_json())
-        _journal(tx, run.id, "continue", "", author=author, reason=reason, arguments={})
+        _journal(tx, run.id, "resume", "", author=author, reason=reason, arguments={})
 
 
 def _refusal(run: Run, verb: str, controls: Controls, *, is_led: bool) -> str:
@@ -348,7 +348,7 @@ def _refusal(run: Run, verb: str, controls: Controls, *, is_led: bool) -> str:
         return f"run {run.id} is just being taken up: ask again"
     if verb == "pause" and controls.is_paused:
         return f"run {run.id} is paused already"
-    if verb == "continue" and not controls.is_paused:
+    if verb == "resume" and not controls.is_paused:
         return f"run {run.id} is not paused"
     return ""
 

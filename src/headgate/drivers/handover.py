@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from headgate.store.store import Command, Store
 
 HELD = frozenset({RunState.QUEUED, RunState.RUNNING})
+_ON_OVERLAP = "--overlap join waits for them and takes them, --overlap queue builds them after it."
 
 
-def _refuse_overlap(store: Store, new: Run, ranks: Mapping[str, int]) -> None:
+def _refuse_overlap(store: Store, new: Run, ranks: Mapping[str, int], hint: str) -> None:
     """Refuse a run that shares partitions with one that is under way, unless it knows what to do then.
 
     A run of a higher class takes them over.
@@ -54,7 +55,7 @@ def _refuse_overlap(store: Store, new: Run, ranks: Mapping[str, int]) -> None:
             if len(shared):
                 raise ConflictError(
                     f"run {run.id} is under way and builds {len(shared):,} of these partitions of {part.name}",
-                    hint="--overlap join waits for them and takes them, --overlap queue builds them after it.",
+                    hint=hint,
                 )
 
 
@@ -80,7 +81,7 @@ def hand_over(
     """
     with store.transaction() as tx:
         # In the transaction: two that are handed over at once must see each other.
-        _refuse_overlap(store, run, ranks)
+        _refuse_overlap(store, run, ranks, _ON_OVERLAP if is_new else "Wait until it has ended, or cancel it.")
         if is_new:
             tx.add_run(run)
         elif not tx.set_run_state(

@@ -65,7 +65,7 @@ class Steering:
         self._verbs: dict[str, Callable[[Transaction, Command], list[Effect]]] = {
             "cancel": self._cancel,
             "pause": self._pause,
-            "continue": self._continue,
+            "resume": self._resume,
             "retry": self._retry,
             "set": self._set,
             "set pool": self._set_pool,
@@ -124,6 +124,8 @@ class Steering:
         run = self._runs.get(command.run)
         if run is None or run.ended is not None:
             raise ConflictError(f"run {command.run} is not in the hands of this coordinator")
+        if run.cancel is not None:
+            raise ConflictError(f"run {command.run} is being cancelled: {command.verb} comes too late")
         if self._scheduler.runs[command.run].finished:
             raise ConflictError(f"run {command.run} has just ended")
         return run
@@ -141,7 +143,7 @@ class Steering:
         tx.set_run_controls(command.run, run.controls.to_json())
         return self._handle(PauseRequested(command.run))
 
-    def _continue(self, tx: Transaction, command: Command) -> list[Effect]:
+    def _resume(self, tx: Transaction, command: Command) -> list[Effect]:
         run = self._run(command)
         if not run.controls.is_paused:
             raise ConflictError(f"run {command.run} is not paused")

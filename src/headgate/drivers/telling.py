@@ -60,7 +60,8 @@ class Teller:
         self._left_s = time.monotonic()
         for run_id, run in self._runs.items():
             if run.ended is None:
-                body = _as_json(run, delays(self._scheduler, run_id) + blocked(run))
+                capacities = {name: pool.capacity for name, pool in self._scheduler.pools.items()}
+                body = _as_json(run, delays(self._scheduler, run_id) + blocked(run), capacities)
                 if self._left.get(run_id) != body:
                     self._left[run_id] = body
                     tx.put_live(run_id, body, now_ms)
@@ -69,7 +70,7 @@ class Teller:
         """Leave of a run that ends what was blocked in it; nothing if nothing was."""
         stays = blocked(run)
         if stays:
-            tx.put_live(run.run.id, _as_json(run, stays), now_ms)
+            tx.put_live(run.run.id, _as_json(run, stays, {}), now_ms)
         else:
             tx.clear_live(run.run.id)
 
@@ -139,7 +140,20 @@ def _name(run: ActiveRun, task: int) -> str:
     return f"{part.name}/{run.snapshot.grids[part.name].key(int(part.indices[position]))}"
 
 
-def _as_json(run: ActiveRun, waits: list[Delay]) -> str:
-    return json.dumps(
-        [[run.plan.datasets[one.stage].name, one.wait.name, one.tasks, one.what, one.until_ms] for one in waits]
-    )
+def _as_json(run: ActiveRun, waits: list[Delay], capacities: Mapping[str, int]) -> str:
+    """Return waits as `views.waiting` reads them.
+
+    Args:
+        run: Whose they are.
+        waits: They.
+        capacities: How many slots each pool has now.
+    """
+    lines: list[list[object]] = []
+    for one in waits:
+        line: list[object] = [run.plan.datasets[one.stage].name, one.wait.name, one.tasks, one.what, one.until_ms]
+        if one.wait is Wait.POOL:
+            takes = dict(run.tasks.stages[one.stage].pools).get(one.what, 0)
+            # A pool may have been made smaller before the run came.
+            line += [takes] if takes > capacities[one.what] else []
+        lines.append(line)
+    return json.dumps(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -21,7 +22,7 @@ from headgate.project.amounts import length_ms, share
 from headgate.project.policies import known_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from headgate.core.events import Stage
     from headgate.model.plan import Plan
@@ -156,7 +157,14 @@ def as_it_is(
     )
 
 
-def changed(setting: Setting, changes: Sequence[str], plan: Plan, snapshot: Snapshot) -> Setting:
+def changed(
+    setting: Setting,
+    changes: Sequence[str],
+    plan: Plan,
+    snapshot: Snapshot,
+    *,
+    default_floors: Mapping[str, float] = MappingProxyType({}),
+) -> Setting:
     """Return a setting with changes.
 
     Args:
@@ -164,13 +172,21 @@ def changed(setting: Setting, changes: Sequence[str], plan: Plan, snapshot: Snap
         changes: Each as ``key=value``; of several for one key the last one counts.
         plan: The plan.
         snapshot: What it was made from.
+        default_floors: The floors that nobody has set, by class: unless a change sets one, it gives way to the ceiling.
 
     Raises:
         UsageError: A key, a name or a value is none, or the changes contradict each other.
     """
     for change in changes:
         setting = _changed(setting, change)
-    _check(setting)
+    keys = {change.partition("=")[0] for change in changes}
+    floors = {name: floor for name, floor in default_floors.items() if f"class.{name}.floor" not in keys}
+    classes = [
+        replace(known, floor=min(floors[known.name], known.ceiling)) if known.name in floors else known
+        for known in setting.classes
+    ]
+    setting = replace(setting, classes=classes)
+    _check(setting, keys)
     priorities = priorities_of(plan, snapshot, setting.stages, setting.order)
     stages = [replace(stage, priority=priority) for stage, priority in zip(setting.stages, priorities, strict=True)]
     return replace(setting, stages=stages)
@@ -250,13 +266,14 @@ def _with_behaviour(setting: Setting, number: int, key: str, value: str) -> Sett
     return replace(_with_stage(setting, number, stage), behaviours=behaviours)
 
 
-def _check(setting: Setting) -> None:
-    """Refuse what headgate.toml could not say either."""
+def _check(setting: Setting, keys: Collection[str]) -> None:
+    """Refuse what headgate.toml could not say either, after changes of some keys."""
     for known in setting.classes:
         if known.floor > known.ceiling:
+            others = [name for name in ("floor", "ceiling") if f"class.{known.name}.{name}" not in keys]
             raise UsageError(
                 f"the floor of class {known.name}, {known.floor:.6g}, is above its ceiling, {known.ceiling:.6g}",
-                hint=f"Set class.{known.name}.floor, too.",
+                hint=f"Set class.{known.name}.{others[0]}, too." if others else "",
             )
     floors = sum(known.floor for known in setting.classes)
     if floors > 1 + 1e-9:

@@ -39,6 +39,7 @@ class Wait(StrEnum):
     """Why a task does not run now; the first that holds, in this order."""
 
     NO_COORDINATOR = "no coordinator runs this run"
+    QUEUED = "the coordinator is about to take up the run"
     BLOCKED = "something upstream failed or is missing"
     OTHER_RUN = "another run builds the partition"
     UPSTREAM = "waits for upstream partitions"

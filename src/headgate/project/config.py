@@ -254,12 +254,16 @@ def read_config(root: Path) -> Config:
 
 
 def _key(detail: ErrorDetails) -> tuple[str, ...]:
-    return tuple(part for part in detail["loc"] if isinstance(part, str))
+    """Return the key that is wrong; of a table with a name that cannot be it is that name's."""
+    loc = tuple(part for part in detail["loc"] if isinstance(part, str))
+    return (*loc, detail["ctx"]["name"]) if detail["type"] == "name" else loc
 
 
 def _refused(document: Document, detail: ErrorDetails) -> UsageError:
     if detail["type"] == "extra_forbidden":
         return _unknown(document, _key(detail))
+    if detail["type"] == "name":
+        return document.refuse(_key(detail), detail["msg"], hint=detail["ctx"]["hint"])
     whole = detail["loc"]
     at = next((number for number, part in enumerate(whole) if isinstance(part, int)), len(whole))
     key, entry = tuple(map(str, whole[:at])), ""

@@ -322,7 +322,9 @@ def _declaration(
         options.batches_ms(where, code, batches),
         most,
         most_bytes,
-        options.partition_column(where, cast("FunctionType", unwrapped(function)), most, partition_column),
+        options.partition_column(
+            where, cast("FunctionType", unwrapped(function)), partitioning, most, partition_column
+        ),
         options.flag(where, "snapshot_only", snapshot_only),
         options.flag(where, "idempotent", idempotent),
         code.co_filename,

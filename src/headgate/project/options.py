@@ -146,12 +146,15 @@ def batch(where: str, partitions: Partitioning, batches: object, given: object) 
     return most, most_bytes
 
 
-def partition_column(where: str, function: FunctionType, most: int, given: object) -> str | None:
+def partition_column(
+    where: str, function: FunctionType, partitions: Partitioning, most: int, given: object
+) -> str | None:
     """Return the column of the result that says which partition a row belongs to.
 
     Args:
         where: Where the dataset is declared.
         function: Its function.
+        partitions: How it is cut.
         most: How many partitions one attempt takes at most.
         given: The value as given.
 
@@ -162,6 +165,11 @@ def partition_column(where: str, function: FunctionType, most: int, given: objec
         raise UsageError(
             f"{where}: partition_column must be the name of a column, got {shown(repr(given))}",
             hint='Write partition_column="day".',
+        )
+    if given is not None and partitions == UNPARTITIONED:
+        raise UsageError(
+            f"{where}: partition_column={given} is for datasets with partitions, and this one has none",
+            hint="Say how it is cut with partitions=, or leave partition_column= out.",
         )
     if given is None and most > 1 and function.__annotations__.get("return", "") not in {None, "None"}:
         raise UsageError(

@@ -20,7 +20,7 @@ FILE_NAME = "headgate.toml"
 STATE_DEFAULT = ".headgate/state.db"
 DATA_DEFAULT = "data"
 
-_TABLE = re.compile(r"\s*\[\[?([^\[\]]+)\]\]?\s*(?:#.*)?$")
+_TABLE = re.compile(r"""\s*\[\[?((?:[^\[\]"']|"[^"]*"|'[^']*')+)\]\]?\s*(?:#.*)?$""")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _KEY_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
@@ -51,11 +51,14 @@ class Document:
         return UsageError(f"{FILE_NAME}:{self.line(key)}: {name} {message}", hint=hint)
 
     def line(self, key: tuple[str, ...]) -> int:
-        """Return the line in which a key is set, or else the nearest table above it, or else 1."""
+        """Return the line in which a key is set, or else the nearest table above it that has one, or else 1.
+
+        A table that has no line of its own, such as ``classes``, begins with the first of its keys.
+        """
         lines = _lines(self.text)
         while key:
-            if key in lines:
-                return lines[key]
+            if within := [line for known, line in lines.items() if known[: len(key)] == key]:
+                return lines.get(key, min(within))
             key = key[:-1]
         return 1
 

@@ -71,6 +71,15 @@ class Policies:
         """
         return self.classes[known_name("service class", name, self.classes)]
 
+    def default_floors(self) -> dict[str, float]:
+        """Return the floors that nobody has set, by class: they give way to a ceiling that somebody did."""
+        sections = self.config.classes
+        return {
+            name: _CLASSES[name].floor if name in _CLASSES else 0.0
+            for name in self.classes
+            if name not in sections or sections[name].floor is None
+        }
+
     def effective(self, dataset: Dataset, service_class: str, owner: str) -> Effective:
         """Return what holds for the tasks of a dataset in a run, and where each value comes from.
 

@@ -75,6 +75,7 @@ def _check_class(policies: Policies, known: ServiceClass, document: Document) ->
             hint=f"{f'Did you mean {close[0]}? ' if close else ''}"
             "Larger is served first: fresh has 100, backfill 50, maintenance 10.",
         )
+    # A window may go below the floor: "month end 0" holds for a class with a floor, too.
     if known.floor > known.ceiling:
         at = (*key, "floor" if section.floor is not None else "ceiling")
         raise document.refuse(

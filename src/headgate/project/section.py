@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from headgate.model.names import shown
 from headgate.project.amounts import length_ms
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def named(value: dict[str, Any]) -> dict[str, Any]:
     for name in value:
         if not _NAME.fullmatch(name):
             hint = "Use letters, digits, - and _, and start with a letter."
-            raise PydanticCustomError("name", "has a name that cannot be: {name}", {"name": shown(name), "hint": hint})
+            raise PydanticCustomError("name", "is a name that cannot be", {"name": name, "hint": hint})
     return value
 
 

@@ -167,7 +167,8 @@ def outlooks(
         most_tasks=MOST_TASKS,
     )
     setting = outset.setting
-    other = changed(setting, changes, outset.plan, snapshot) if changes else None
+    floors = project.policies.default_floors()
+    other = changed(setting, changes, outset.plan, snapshot, default_floors=floors) if changes else None
     each_s = budget_s / 2 if other else budget_s
     found = simulate(setting, runs=runs, seed=seed, looks=LOOKS, budget_s=each_s)
     beside = None

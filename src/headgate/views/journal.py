@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 PLAN = "plan"
 """What kinds begin with that are about plans: plan.override, plan.approved, plan.rejected."""
+PUBLISH = "publish"
+"""What a run is there for, and so nearly all that a journal is about."""
+
+_ANSWERS = (" accepted", " refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,35 @@ def journal(
     ours = (entry for entry in decided if about is not None and json.loads(entry.body).get("plan") == about.plan_hash)
     lines = map(_line, merge(ours, found, key=lambda entry: entry.seq))
     return lines if limit is None else iter(deque(lines, maxlen=limit))
+
+
+def steps(
+    store: Store, *, run: str | None = None, since_ms: int | None = None, limit: int | None
+) -> tuple[list[JournalLine], int]:
+    """Return the newest entries that publish nothing, the newest last, and how many that publish are left out.
+
+    The arguments are those of `journal`.
+    """
+    found: deque[JournalLine] = deque(maxlen=limit)
+    left_out = 0
+    for line in journal(store, run=run, since_ms=since_ms, limit=None):
+        if line.kind == PUBLISH:
+            left_out += 1
+        else:
+            found.append(line)
+    return list(found), left_out
+
+
+def kinds(store: Store) -> list[str]:
+    """Return what kinds of entries there are, as `journal` is asked for them, in order."""
+    found = {entry.kind for entry in store.journal_entries()}
+    return sorted({_stem(kind) for kind in found})
+
+
+def _stem(kind: str) -> str:
+    for answer in _ANSWERS:
+        kind = kind.removesuffix(answer)
+    return kind.partition(".")[0]
 
 
 def _line(entry: JournalEntry) -> JournalLine:

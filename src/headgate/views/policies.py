@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 from headgate.model.policy import BACKFILL, Effective
 from headgate.model.window import ceiling_at
+from headgate.project.policies import DEFAULT, dotted
 from headgate.views.status import controls_of
 
 if TYPE_CHECKING:
     from headgate.model.dataset import Dataset
     from headgate.model.policy import ServiceClass
     from headgate.model.run import Run
+    from headgate.project.config import ClassSection
     from headgate.project.load import Project
+    from headgate.project.policies import Policies
 
-Value = int | float | tuple[str, ...] | None
+Value = int | float | str | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class PoolUse:
-    """A pool, how many slots of it an attempt takes, and how many it has by headgate.toml."""
+    """A pool, how many slots of it an attempt takes, and how many it has by headgate.toml.
+
+    A coordinator whose pools somebody has changed may have others.
+    """
 
     name: str
     takes: int
@@ -51,6 +57,9 @@ class ClassBounds:
         slots: How many attempts at a time at most; None for no bound.
         floor: Share of the slot time that it is guaranteed.
         reserved: Slots that classes of a smaller priority leave free for it.
+        weight: Its share beside classes of the same priority.
+        patience_ms: How long it waits for a slot before attempts of a smaller priority are asked to yield theirs.
+        origins: Where each of these values is set, by its name.
     """
 
     name: str
@@ -60,6 +69,9 @@ class ClassBounds:
     slots: int | None
     floor: float
     reserved: int
+    weight: float
+    patience_ms: int
+    origins: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +111,75 @@ def policy_view(project: Project, dataset: Dataset, run: Run | None, *, author: 
     effective = policies.effective(dataset, name, owner)
     return PolicyView(
         owner,
-        _bounds(policies.classes[name], now_ms),
-        (*_limits(effective, run), *_retry(effective), *_breaker(effective)),
+        _bounds(policies.classes[name], policies.config.classes.get(name), now_ms),
+        (*_limits(policies, effective, run), *_shares(policies, owner, run), *_retry(effective), *_breaker(effective)),
         tuple(PoolUse(pool, takes, policies.pools[pool].slots) for pool, takes in sorted(effective.pools.items())),
         effective.origins["pools"],
     )
 
 
-def _bounds(service_class: ServiceClass, now_ms: int) -> ClassBounds:
-    window, until_ms = ceiling_at(service_class.windows, now_ms)
-    # As in `core.admission`: in a window its own ceiling counts, if it is the smaller one.
-    ceiling = min(service_class.ceiling, window)
+def _bounds(known: ServiceClass, section: ClassSection | None, now_ms: int) -> ClassBounds:
+    window, until_ms = ceiling_at(known.windows, now_ms)
+    place = f"[{dotted('classes', known.name)}]"
+    given = {
+        "priority": section and section.priority,
+        "ceiling": section and section.ceiling,
+        "slots": section and section.slots,
+        "floor": section and section.floor,
+        "reserved": section and section.reserved,
+        "weight": section and section.weight,
+        "patience_ms": section and section.patience,
+    }
+    origins = {name: DEFAULT if value is None else place for name, value in given.items()}
+    if window < known.ceiling:
+        origins["ceiling"] = f"{place} windows"
+    if given["floor"] is None and known.floor and known.floor == known.ceiling:
+        origins["floor"] = f"{DEFAULT}, cut to the ceiling"
     return ClassBounds(
-        service_class.name,
-        service_class.priority,
-        ceiling,
+        known.name,
+        known.priority,
+        # As in `core.admission`: in a window its own ceiling counts, if it is the smaller one.
+        min(known.ceiling, window),
         until_ms,
-        service_class.slots,
-        service_class.floor,
-        service_class.reserved,
+        known.slots,
+        known.floor,
+        known.reserved,
+        known.weight,
+        known.patience_ms,
+        origins,
     )
 
 
-def _limits(effective: Effective, run: Run | None) -> tuple[Setting, ...]:
-    origins = effective.origins
-    by_hand = controls_of(run).get("concurrency") if run is not None and run.finished_ms is None else None
+def _limits(policies: Policies, effective: Effective, run: Run | None) -> tuple[Setting, ...]:
+    section, origins = policies.config.concurrency, effective.origins
+    per_run = Setting("concurrency.per_run", effective.run_concurrency, origins["run_concurrency"])
+    order = Setting(
+        "concurrency.order", policies.order, "[concurrency]" if "order" in section.model_fields_set else DEFAULT
+    )
     return (
-        Setting("concurrency", effective.concurrency, origins["concurrency"]),
-        Setting("run_concurrency", int(by_hand), f"headgate set, for run {run.id}")
-        if run is not None and by_hand
-        else Setting("run_concurrency", effective.run_concurrency, origins["run_concurrency"]),
+        Setting("concurrency.total", policies.total, DEFAULT if policies.total is None else "[concurrency]"),
+        _by_hand("concurrency", run, per_run),
+        Setting("concurrency.per_dataset", effective.concurrency, origins["concurrency"]),
+        _by_hand("order", run, order),
     )
+
+
+def _shares(policies: Policies, owner: str, run: Run | None) -> tuple[Setting, ...]:
+    is_set = owner in policies.owner_weights
+    return (
+        Setting(
+            "owner.weight",
+            policies.owner_weights.get(owner, 1.0),
+            f"[{dotted('owners', owner)}]" if is_set else DEFAULT,
+        ),
+        _by_hand("priority", run, Setting("run.priority", 0, DEFAULT)),
+    )
+
+
+def _by_hand(control: str, run: Run | None, policy: Setting) -> Setting:
+    """Return what somebody set of a run that has not ended, or else what its policies say."""
+    value = controls_of(run).get(control) if run is not None and run.finished_ms is None else None
+    return policy if run is None or value is None else Setting(policy.name, value, f"headgate set, for run {run.id}")
 
 
 def _retry(effective: Effective) -> tuple[Setting, ...]:

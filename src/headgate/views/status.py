@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headgate.model.reason import Wait
@@ -21,6 +21,8 @@ _HELD = frozenset({RunState.RUNNING, RunState.QUEUED})
 _SAID = frozenset({RunState.RUNNING, RunState.INTERRUPTED, RunState.FAILED})
 """States in which it counts what a coordinator has said of a run."""
 _BLOCKED = Wait.BLOCKED.name.lower()
+_AFTER_FAILURES = frozenset({Wait.BACKING_OFF.name.lower(), Wait.RETRY_BUDGET.name.lower(), Wait.BREAKER.name.lower()})
+"""Reasons to wait that failures brought about."""
 _SET_BY_HAND = frozenset({"concurrency", "priority", "order"})
 
 
@@ -101,10 +103,12 @@ class Why:
     Args:
         at_ms: Since when it has been so, as its coordinator says; None if that has not said anything.
         held: Counts for each dataset and reason.
+        failures: The last failure in each dataset that waits because something failed, also where it is tried again.
     """
 
     at_ms: int | None
     held: tuple[HeldTasks, ...]
+    failures: tuple[FailureLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +163,13 @@ def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
     made = {part.dataset: part for part in store.made(run.id)}
     running = Counter[str]()
     failures = []
+    latest: dict[str, Attempt] = {}
     for attempt in store.last_attempts(run.id):
         if attempt.state is AttemptState.RUNNING and state is RunState.RUNNING:
             running[attempt.dataset] += 1
-        elif has_failed(attempt.state, state):
+        if attempt.failure is not None:
+            latest[attempt.dataset] = attempt
+        if has_failed(attempt.state, state):
             failures.append(failure_line(attempt))
     failed = Counter(failure.dataset for failure in failures)
     totals = _totals(run)
@@ -190,7 +197,7 @@ def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
         tuple(lines),
         tuple(failures),
         open_breakers(store),
-        _why(found, run.id, state, lines) if why else None,
+        _with_failures(_why(found, run.id, state, lines), latest) if why else None,
     )
 
 
@@ -200,9 +207,15 @@ def _why(found: Said | None, run: str, state: RunState, lines: list[DatasetLine]
     # Of what a coordinator has said that is gone only this still holds.
     held = [one for one in (found.held if found else ()) if one.hold.reason == _BLOCKED]
     if state in {RunState.QUEUED, RunState.INTERRUPTED}:
-        nobody = ((line, hold(Wait.NO_COORDINATOR, run, line.name)) for line in lines if line.rest)
-        held += [HeldTasks(line.name, line.rest, why) for line, why in nobody]
+        wait = Wait.QUEUED if state is RunState.QUEUED else Wait.NO_COORDINATOR
+        held += [HeldTasks(line.name, line.rest, hold(wait, run, line.name)) for line in lines if line.rest]
     return Why(None, tuple(held))
+
+
+def _with_failures(why: Why, latest: dict[str, Attempt]) -> Why:
+    """Return why tasks wait with the failures that brought it about, of the last ones of each dataset."""
+    datasets = dict.fromkeys(held.dataset for held in why.held if held.hold.reason in _AFTER_FAILURES)
+    return replace(why, failures=tuple(failure_line(latest[name]) for name in datasets if name in latest))
 
 
 def _line(store: Store, run: Run, leader: str | None) -> RunLine:

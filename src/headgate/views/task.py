@@ -148,7 +148,7 @@ class _InRun:
         """Return what keeps a task from running; the coordinator says it for each dataset only, not for each task."""
         run = self._run.id
         if self._state is not RunState.RUNNING:
-            return hold(Wait.NO_COORDINATOR, run, dataset)
+            return hold(Wait.QUEUED if self._state is RunState.QUEUED else Wait.NO_COORDINATOR, run, dataset)
         if has_upstream:
             return hold(Wait.UPSTREAM, run, dataset)
         found = said(self._store, run)

@@ -64,14 +64,32 @@ def said(store: Store, run: str) -> Said | None:
     return Said(
         at_ms,
         tuple(
-            HeldTasks(dataset, tasks, hold(Wait[name], run, dataset, what, until_ms))
-            for dataset, name, tasks, what, until_ms in json.loads(body)
+            HeldTasks(dataset, tasks, hold(Wait[name], run, dataset, what, until_ms, takes=takes[0] if takes else 0))
+            for dataset, name, tasks, what, until_ms, *takes in json.loads(body)
         ),
     )
 
 
-def hold(wait: Wait, run: str, dataset: str, what: str = "", until_ms: int | None = None) -> Hold:
-    """Return what keeps tasks of a dataset in a run from running, and what would lift it."""
+def hold(wait: Wait, run: str, dataset: str, what: str = "", until_ms: int | None = None, *, takes: int = 0) -> Hold:
+    """Return what keeps tasks of a dataset in a run from running, and what would lift it.
+
+    Args:
+        wait: The reason.
+        run: The run.
+        dataset: The dataset.
+        what: As in `Hold`.
+        until_ms: As in `Hold`.
+        takes: How many slots of the pool `what` an attempt takes, where that is more than the pool has; else 0.
+    """
+    if takes:
+        return Hold(
+            wait.name.lower(),
+            "an attempt takes more slots than the pool has",
+            what,
+            f"pool {what} has {takes:,} slots, which an attempt of {dataset} takes",
+            until_ms,
+            ("set", "pool", f"{what}={takes}"),
+        )
     return Hold(
         wait.name.lower(),
         wait.value,
@@ -87,6 +105,8 @@ def _until(wait: Wait, dataset: str, what: str, *, is_timed: bool) -> str:
     match wait:
         case Wait.NO_COORDINATOR:
             return "a coordinator takes up the run"
+        case Wait.QUEUED:
+            return "it has looked at what is there"
         case Wait.BLOCKED:
             return f"{what}, which failed, is built" if what else "what is missing is there"
         case Wait.OTHER_RUN:

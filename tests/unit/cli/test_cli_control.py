@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +117,14 @@ def test_a_queued_run_is_shown_as_such_while_a_coordinator_lives_and_is_cancelle
         assert data(root, "status")["runs"][0]["state"] == "queued"
         why = data(root, "status", run, "--why")["why"]
         assert [(one["dataset"], one["tasks"], one["hold"]["reason"]) for one in why["held"]] == [
-            ("flights", 3, "no_coordinator"),
-            ("trend", 3, "no_coordinator"),
+            ("flights", 3, "queued"),
+            ("trend", 3, "queued"),
         ]
+        shown = call(root, "status", run, "--why").stdout
+        assert "the coordinator is about to take up the run  until it has looked at what is there" in shown
+        assert "next: " not in shown
+        (task,) = [data(root, "explain", "trend", "2024-01-02")["task"]]
+        assert (task["hold"]["reason"], task["hold"]["next"]) == ("queued", [])
         assert " queued: 0 of 6 partitions done" in call(root, "status", run).stdout
         data(root, "pause", run, "--reason", "x")
         assert call(root, "resume", run).stdout == f"run {run} goes on\n"
@@ -126,7 +132,7 @@ def test_a_queued_run_is_shown_as_such_while_a_coordinator_lives_and_is_cancelle
     with other.transaction() as tx:
         assert tx.pending_commands() == []
     other.close()
-    assert "is cancelled: there is nothing to cancel" in call(root, "cancel", run, code=1).stderr
+    assert "is cancelled: there is nothing to cancel" in call(root, "cancel", run, "--reason", "x", code=1).stderr
     assert data(root, "status", run, "--why")["why"]["held"] == []
 
 
@@ -144,7 +150,15 @@ def test_a_run_that_was_paused_does_not_stay_so_when_it_is_taken_up_by_hand(root
     assert found is not None
     assert json.loads(found.controls) == {"concurrency": 2}
     store.close()
-    assert journal(root)[-1] == ("continue accepted", "ada", "go", {})
+    assert journal(root)[-1] == ("resume accepted", "ada", "go", {})
+
+
+@pytest.mark.parametrize("verb", ["resume", "retry"])
+def test_a_reason_that_was_left_out_is_seen_to_be_so(root: Path, verb: str) -> None:
+    recorded(root, RunState.SUCCEEDED)
+    call(root, verb, "latest", code=1)
+    kind, _, reason, _ = journal(root)[-1]
+    assert (kind, reason) == (f"{verb} refused", "no reason given")
 
 
 @pytest.mark.parametrize("verb", ["pause", "set"])
@@ -258,6 +272,7 @@ def test_wrong_requests(root: Path, arguments: list[str], parts: list[str]) -> N
     "arguments",
     [
         ["pause", "latest"],
+        ["cancel", "latest"],
         ["set", "latest", "priority=1"],
         ["breaker", "trip", "trend"],
         ["pause", "latest", "--reason", " "],
@@ -288,20 +303,33 @@ def pool_line(shown: str) -> list[str]:
     return line.partition("@dataset")[0].split(maxsplit=2)
 
 
+def cells(shown: str) -> list[list[str]]:
+    """Return the cells of each line."""
+    return [re.split(r"\s{2,}", line.strip()) for line in shown.splitlines()]
+
+
 def test_explain_shows_the_policies_and_where_they_come_from(root: Path) -> None:
     shown = call(root, "explain", "flights", "2024-01-02").stdout
-    assert (
-        "policies of a run of class backfill by ada\n  class backfill: priority 50, ceiling 50%, floor 10%\n" in shown
-    )
-    lines = [line.split(maxsplit=2) for line in shown.splitlines()]
-    assert ["concurrency", "3", "@dataset at steered.py:4"] in lines
+    assert "policies of a run of class backfill by ada; tables are those of headgate.toml\n" in shown
+    lines = cells(shown)
+    assert ["class.priority", "50", "default"] in lines
+    assert ["class.ceiling", "50%", "[classes.backfill]"] in lines
+    assert ["class.floor", "10%", "default"] in lines
+    assert ["class.patience", "30 s", "default"] in lines
+    assert ["owner.weight", "1", "default"] in lines
+    assert ["concurrency.total", "no bound", "default"] in lines
+    assert ["concurrency.per_dataset", "3", "@dataset at steered.py:4"] in lines
+    assert ["concurrency.order", "oldest", "default"] in lines
     assert ["retry.attempts", "3", "default"] in lines
-    assert [part.strip() for part in pool_line(shown)] == ["pool", "warehouse", "1 of 8 slots"]
+    assert [part.strip() for part in pool_line(shown)] == ["pool", "warehouse", "1 of 8 slots in headgate.toml"]
     run = recorded(root, RunState.INTERRUPTED)
-    call(root, "set", run, "concurrency=7", "--reason", "x")
+    call(root, "set", run, "concurrency=7", "priority=-2", "order=newest", "--reason", "x")
     found = data(root, "explain", "trend", "2024-01-02")
     settings = {one["name"]: (one["value"], one["origin"]) for one in found["policies"]["settings"]}
-    assert settings["run_concurrency"] == (7, f"headgate set, for run {run}")
+    by_hand = f"headgate set, for run {run}"
+    assert settings["concurrency.per_run"] == (7, by_hand)
+    assert settings["run.priority"] == (-2, by_hand)
+    assert settings["concurrency.order"] == ("newest", by_hand)
     assert settings["retry.on"] == (["lost", "resource", "timeout", "transient"], "default")
     assert found["policies"]["service_class"]["ceiling"] == 0.5
     assert found["task"]["hold"]["next"] == ["resume", run]

@@ -94,8 +94,34 @@ def test_entries_are_chosen(root: Path, arguments: list[str], found: list[int]) 
 
 
 def test_an_empty_choice_is_said(root: Path) -> None:
-    assert call(root, "--kind", "publish").stdout == "there are no such entries\n"
-    assert call(root, "--kind", "publish", "--json").stdout == ""
+    assert call(root, "--kind", "set", "--since", "2h").stdout == "there are no such entries\n"
+    assert call(root, "--since", "2h", "--json").stdout == ""
+
+
+def test_a_kind_that_is_not_there_is_told_with_those_that_are(root: Path) -> None:
+    told = "no entry is of kind 'se'; there are: observe, set, set pool, settled\n"
+    assert call(root, "--kind", "se").stdout == told
+    exported = call(root, "--kind", "se", "--json")
+    assert (exported.stdout, exported.stderr) == ("", told)
+
+
+def test_what_was_published_is_left_out_unless_it_is_asked_for(root: Path) -> None:
+    store = open_store(root / ".headgate" / "state.db", data_root=root / "data", create=False)
+    with store.transaction() as tx:
+        for _ in range(60):
+            tx.journal("publish", author="ada", run="r2", reason="", body={"new": 1}, now_ms=START_MS + 9 * DAY_MS)
+    store.close()
+    shown = call(root).stdout.splitlines()
+    assert len(shown) == 8
+    assert shown[-1] == "left out: 60 entries of kind publish; --all shows everything"
+    assert "settled" in shown[5]
+    assert "publish" not in "".join(shown[:-1])
+    assert len(call(root, "--all").stdout.splitlines()) == 51, "the newest fifty, and what the columns are"
+    assert "publish" in call(root, "--kind", "publish", "--limit", "1").stdout.splitlines()[1]
+    assert len(lines(root)) == 65
+    limited = call(root, "--limit", "2").stdout.splitlines()
+    assert (len(limited), "set pool" in limited[1], "settled" in limited[2]) == (5, True, True)
+    assert "left out" not in call(root, "--all").stdout
 
 
 def test_the_chain_is_verified(root: Path) -> None:
@@ -116,6 +142,7 @@ def test_the_chain_is_verified(root: Path) -> None:
         (["--run", "nope"], "there is no run 'nope'"),
         (["--limit", "0"], "--limit"),
         (["--verify", "--kind", "set"], "--verify is about the whole journal"),
+        (["--verify", "--all"], "--verify is about the whole journal"),
     ],
 )
 def test_wrong_choices(root: Path, arguments: list[str], part: str) -> None:
@@ -128,5 +155,6 @@ def test_wrong_choices(root: Path, arguments: list[str], part: str) -> None:
 def test_before_the_first_run_there_is_nothing(tmp_path: Path) -> None:
     (tmp_path / "headgate.toml").write_text("")
     assert call(tmp_path).stdout == "there are no such entries\n"
+    assert call(tmp_path, "--kind", "set").stdout.endswith("there are: none, as nothing has happened yet\n")
     assert call(tmp_path, "--verify").stdout == "journal ok: the hash chain holds, of 0 entries\n"
     assert not (tmp_path / ".headgate").exists()

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import headgate
 from headgate.cli.main import COMMANDS, Commands, main
 from headgate.errors import InternalError, UnavailableError, UsageError
+from headgate.model.reason import Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +116,7 @@ def test_a_folder_without_a_project_is_refused_by_every_command(tmp_path: Path, 
         "backfill": ["--reason", "x", "--yes"],
         "resume": ["latest"],
         "retry": ["latest"],
-        "cancel": ["latest"],
+        "cancel": ["latest", "--reason", "x"],
         "pause": ["latest", "--reason", "x"],
         "set": ["latest", "priority=1", "--reason", "x"],
     }
@@ -145,7 +146,7 @@ def test_the_folder_can_follow_every_command(tmp_path: Path, name: str) -> None:
         "backfill": ["--reason", "x", "--yes"],
         "resume": ["latest"],
         "retry": ["latest"],
-        "cancel": ["latest"],
+        "cancel": ["latest", "--reason", "x"],
         "pause": ["latest", "--reason", "x"],
         "set": ["latest", "priority=1", "--reason", "x"],
     }
@@ -157,6 +158,12 @@ def test_the_folder_can_follow_every_command(tmp_path: Path, name: str) -> None:
     else:
         assert done.exit_code == 2
         assert f"there is no headgate.toml in {there}\n" in done.stderr
+
+
+@pytest.mark.parametrize("wait", Wait)
+def test_every_reason_is_in_the_reference(wait: Wait) -> None:
+    reference = (Path(__file__).parents[3] / "docs/reference.md").read_text()
+    assert re.search(rf"^\|[^|]*`{wait.name.lower()}`[^|]*\|.+\|.+\|$", reference, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

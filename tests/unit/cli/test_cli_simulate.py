@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +13,6 @@ from headgate.cli.simulate import _date
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 AT = ("--at", "2026-01-05T22:00", "--runs", "2")
 
@@ -157,3 +157,11 @@ def test_a_plan_shows_its_forecast(shop: str) -> None:
         ("revenue", "assumed", 14_000),
         ("revenue_weekly", "assumed", 2_000),
     ]
+
+
+def test_a_ceiling_of_nothing_may_be_tried(shop: str) -> None:
+    found = data(shop, *AT, "--set", "class.backfill.ceiling=0")
+    assert (found["as_is"]["endless"], found["changed"]["endless"]) == (0, 2)
+    toml = Path(shop) / "headgate.toml"
+    toml.write_text(toml.read_text() + "[classes.backfill]\nfloor = 0.1\n")
+    assert "hint: Set class.backfill.floor, too." in refused(shop, "--set", "class.backfill.ceiling=0")

@@ -19,6 +19,7 @@ from headgate.core.events import (
 )
 from headgate.core.scheduler import Scheduler
 from headgate.model.policy import ServiceClass
+from headgate.model.window import TimeWindow
 
 
 def stage(n: int, **kwargs) -> Stage:
@@ -151,3 +152,13 @@ def test_a_share_is_at_least_one_slot_and_absolute_bounds_hold_beside_it():
     starts = scheduler.handle(SlotsOffered(Lane.PROCESS, 8, 4, 2), 0).effects
     assert [start.run for start in starts if isinstance(start, StartAttempt)] == ["a", "a", "b", "b"]
     assert [start.spread for start in starts] == [1, 1, 4, 4]
+
+
+def test_the_ceiling_of_a_window_goes_before_the_floor():
+    closed = ServiceClass("low", 1, floor=0.3, windows=(TimeWindow("UTC", 0.0, end_minute=60),))
+    lane = OneSlot(ServiceClass("high", 5), closed)
+    lane.submit("h", service_class="high")
+    lane.submit("a", service_class="low")
+    assert lane.next(50) == "h" * 50
+    lane.now_ms = 3_600_000
+    assert lane.next(50).count("a") == pytest.approx(15, abs=2)

@@ -105,10 +105,12 @@ def test_what_is_given_up_because_too_much_was_retried_has_failed(opened):
     assert all(attempt.failure.message == "ConnectionError: they are busy" for attempt in store.attempts(run))
 
 
-def test_a_breaker_that_opens_by_itself_is_in_the_journal_once(opened):
+def test_a_breaker_that_opens_by_itself_is_in_the_journal_once_and_so_is_a_probe_that_fails(opened):
     _, store, coordinator = opened
     submit(opened, "bad")
     assert coordinator.drive().state is RunState.FAILED
-    (entry,) = store.journal_entries(kind="breaker")
-    assert (entry.kind, entry.author, entry.reason) == ("breaker.opened", "ada", "2 failures in a row")
+    assert [(entry.kind, entry.author, entry.reason) for entry in store.journal_entries(kind="breaker")] == [
+        ("breaker.opened", "ada", "2 failures in a row"),
+        ("breaker.reopened", "ada", "its probe did not succeed"),
+    ]
     assert [record.name for record in store.breakers()] == ["dataset:bad"]

@@ -13,7 +13,7 @@ from headgate.drivers.what_if import changed
 from headgate.errors import UsageError
 from headgate.model.partitioning import daily
 from headgate.model.plan import Plan, PlannedDataset, Request
-from headgate.model.policy import Pool, TaskOrder
+from headgate.model.policy import BACKFILL, FRESH, Pool, TaskOrder
 from headgate.planning.snapshot import Heads, Snapshot
 
 if TYPE_CHECKING:
@@ -25,9 +25,13 @@ PART = PlannedDataset("s", "", "", np.arange(4), np.ones(4, np.uint8), np.zeros(
 PLAN = Plan(Request(), (PART,), (), 4, 0)
 
 
-def tried(*changes: str, **given: object) -> Setting:
+def tried(*changes: str, default_floors: dict[str, float] | None = None, **given: object) -> Setting:
     one = setting(stage(4, pools=(("warehouse", 2),)), pools={"warehouse": Pool("warehouse", 8)})
-    return changed(replace(one, **given), changes, PLAN, SNAPSHOT)
+    return changed(replace(one, **given), changes, PLAN, SNAPSHOT, default_floors=default_floors or {})
+
+
+def floor_of(made: Setting, name: str) -> float:
+    return next(known.floor for known in made.classes if known.name == name)
 
 
 def test_bounds_of_the_run_and_of_everything():
@@ -46,6 +50,29 @@ def test_values_of_a_class():
     assert (backfill.ceiling, backfill.slots, backfill.floor) == (0.5, 3, 0.2)
     assert (backfill.reserved, backfill.priority, backfill.weight) == (0, -5, 2.5)
     assert [known.name for known in made.classes] == ["fresh", "backfill", "maintenance"]
+
+
+@pytest.mark.parametrize(("ceiling", "floor"), [("0", 0.0), ("5%", 0.05), ("1", 0.1)])
+def test_a_floor_that_nobody_set_gives_way_to_the_ceiling_as_in_headgate_toml(ceiling, floor):
+    made = tried(f"class.backfill.ceiling={ceiling}", default_floors={"backfill": 0.1})
+    assert floor_of(made, "backfill") == floor
+
+
+def test_a_floor_that_is_set_does_not_give_way():
+    assert floor_of(tried("class.backfill.floor=0.3", default_floors={"backfill": 0.1}), "backfill") == 0.3
+    with pytest.raises(UsageError) as refused:
+        tried("class.backfill.ceiling=0.2", "class.backfill.floor=0.3", default_floors={"backfill": 0.1})
+    assert (refused.value.message, refused.value.hint) == (
+        "the floor of class backfill, 0.3, is above its ceiling, 0.2",
+        "",
+    )
+
+
+def test_a_floor_above_the_ceiling_of_headgate_toml_names_that():
+    with pytest.raises(UsageError) as refused:
+        tried("class.backfill.floor=0.9", classes=(FRESH, replace(BACKFILL, ceiling=0.5)))
+    assert refused.value.message == "the floor of class backfill, 0.9, is above its ceiling, 0.5"
+    assert refused.value.hint == "Set class.backfill.ceiling, too."
 
 
 def test_durations_and_failures():
@@ -87,7 +114,7 @@ def test_of_several_changes_of_one_value_the_last_counts():
         ("class.fresh.weight=nan", "--set class.fresh.weight must be a number", ""),
         ("failures=x", "--set failures must be a share", ""),
         ("duration=soon", "--set duration must be a length of time", ""),
-        ("class.backfill.ceiling=0.05", "the floor of class backfill, 0.1, is above its ceiling, 0.05", "floor"),
+        ("class.backfill.ceiling=0.05", "the floor of class backfill, 0.1, is above", "Set class.backfill.floor, too."),
         ("class.fresh.floor=1", "the floors of all classes add up to more than 100 %", ""),
         ("pool.warehouse=1", "an attempt of s takes 2 slots of pool warehouse, which would have 1", ""),
     ],

@@ -189,6 +189,13 @@ def test_the_line_of_a_key_in_quotes_and_of_nested_tables(write):
     assert document.line(("z",)) == 1
 
 
+def test_a_table_without_a_line_of_its_own_begins_with_its_first_key(write):
+    document = read_document(write('[b]\n["x]y".z]\nd = 1\n[a."b c"]\ne = 1\n'))
+    assert document.line(("a",)) == 4
+    assert document.line(("x]y", "q")) == 2
+    assert document.line(("x]y", "z", "d")) == 3
+
+
 def test_paths_need_no_pydantic(write):
     code = "import sys; from pathlib import Path; from headgate.project.places import paths; paths(Path(sys.argv[1]))"
     code += "; sys.exit('pydantic' in sys.modules or 'numpy' in sys.modules)"

@@ -344,6 +344,12 @@ def test_a_snapshot_and_effects_elsewhere():
             "batch=2 needs partition_column=, the column that says which partition a row belongs to",
             'partition_column="day"',
         ),
+        (
+            "def f(): pass",
+            {"partition_column": "day", "partitions": UNPARTITIONED},
+            "partition_column=day is for datasets with partitions, and this one has none",
+            "leave partition_column= out",
+        ),
         ("def f() -> object: pass", {"batch": 2}, "batch=2 needs partition_column=", "-> None"),
         ("def f(): pass", {"partition_column": ""}, "partition_column must be the name of a column", '"day"'),
         ("def f(): pass", {"partition_column": ["day"]}, "partition_column must be the name of a column", '"day"'),

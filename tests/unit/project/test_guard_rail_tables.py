@@ -241,7 +241,7 @@ def test_the_fingerprint_is_that_of_what_is_said(rails):
             "headgate.toml:4: templates.x.policies.protected.approvers cannot be: there is no group 'ops'",
             "Declare it",
         ),
-        ("[approvers]\n'a b' = ['ann']", "headgate.toml:1: approvers has a name that cannot be: 'a b'", "Use letters"),
+        ("[approvers]\n'a b' = ['ann']", "headgate.toml:2: approvers.'a b' is a name that cannot be", "Use letters"),
         (
             "[approvers]\nleads = []",
             "headgate.toml:2: approvers.leads must have at least 1 entry, got an empty list",

@@ -179,6 +179,12 @@ def test_an_owner_whose_name_needs_quotes(policies):
     assert (effective.retry.attempts, effective.origins["retry.attempts"]) == (9, "[owners.'a.b c'.retry]")
 
 
+def test_a_window_may_go_below_the_floor_and_more_may_be_reserved_than_there_is(policies):
+    text = "[classes.backfill]\nfloor = 0.3\nreserved = 99\nwindows = [{ days = 'sat', ceiling = 0.2 }]\n"
+    backfill = policies(f"{text}[workers]\nprocesses = 1\n").classes["backfill"]
+    assert (backfill.floor, backfill.windows[0].ceiling, backfill.reserved) == (0.3, 0.2, 99)
+
+
 def test_an_unknown_class(policies):
     with pytest.raises(UsageError) as caught:
         policies("").effective(PLAIN, "backfil", "x")
@@ -197,8 +203,13 @@ def test_an_unknown_class(policies):
             "headgate.toml:1: classes.backfil.priority is missing: backfil is a class of your own",
             "Did you mean backfill? Larger is served first",
         ),
-        ("[classes.'a b']\npriority = 1", "headgate.toml:1: classes has a name that cannot be: 'a b'", "Use letters"),
-        ("[pools]\n'1x' = 1", "headgate.toml:1: pools has a name that cannot be: '1x'", "Use letters"),
+        ("[classes.'a b']\npriority = 1", "headgate.toml:1: classes.'a b' is a name that cannot be", "Use letters"),
+        (
+            '[classes.fresh]\n\n[classes."a]b"]\npriority = 1',
+            "headgate.toml:3: classes.'a]b' is a name that cannot be",
+            "Use letters",
+        ),
+        ("[pools]\n'1x' = 1", "headgate.toml:2: pools.'1x' is a name that cannot be", "Use letters"),
         (
             "[datasets.fligths]\nconcurrency = 1",
             "headgate.toml:1: datasets.fligths cannot be: there is no dataset 'fligths'",

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from headgate.cli.main import main
 from headgate.drivers.naming import named_run
 from headgate.drivers.submission import new_run
 from headgate.model.breaker import BreakerRecord, BreakerState
@@ -148,6 +150,55 @@ def test_a_failure_that_is_tried_again_is_shown_with_its_remedy_and_is_no_failed
     assert [failure.key for failure in scene.status().failures] == ["2024-01-02"]
 
 
+@pytest.mark.parametrize("wait", [Wait.BACKING_OFF, Wait.RETRY_BUDGET, Wait.BREAKER])
+def test_the_last_failure_is_told_of_what_waits_because_of_failures(scene: Scene, wait: Wait) -> None:
+    scene.attempt("sales", "2024-01-02", AttemptState.RETRIED)
+    scene.attempt("sales", "2024-01-03", AttemptState.RETRIED)
+    scene.attempt("sales", "2024-01-04", AttemptState.RETRIED, AttemptState.RUNNING)
+    scene.attempt("trend", "2024-01-03", AttemptState.RETRIED)
+    scene.say(("sales", wait, 2, "x", None), ("trend", Wait.POOL, 5, "warehouse", None))
+    status = scene.status()
+    assert status.failures == ()
+    assert status.why is not None
+    (failure,) = status.why.failures
+    assert (failure.dataset, failure.key, failure.error_class) == ("sales", "2024-01-03", ErrorClass.TRANSIENT)
+    assert (failure.message, failure.hint) == (BUSY.message, BUSY.hint)
+    scene.say(("sales", Wait.POOL, 2, "warehouse", None))
+    status = scene.status()
+    assert status.why is not None
+    assert status.why.failures == (), "they wait for something else"
+
+
+def test_status_shows_the_last_failure_of_what_is_tried_again_once(scene: Scene) -> None:
+    scene.attempt("sales", "2024-01-02", AttemptState.RETRIED)
+    scene.say(("sales", Wait.BREAKER, 2, "dataset:sales", 70_000))
+    arguments = ["-C", str(scene.shop.root), "status", scene.run, "--why"]
+    shown = CliRunner().invoke(main, arguments).stdout
+    assert "why tasks wait, as of " in shown
+    told = f"last failure there\n  sales/2024-01-02 (transient) {BUSY.message}\n    hint: {BUSY.hint}\n"
+    assert told in shown
+    (failure,) = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)["why"]["failures"]
+    assert (failure["message"], failure["error_class"], failure["hint"]) == (BUSY.message, "transient", BUSY.hint)
+    scene.attempt("sales", "2024-01-03", AttemptState.FAILED)
+    shown = CliRunner().invoke(main, arguments).stdout
+    assert "last failure there" not in shown
+    assert shown.count(BUSY.message) == 1, "it is shown with what failed for good"
+
+
+def test_a_pool_that_is_too_small_for_an_attempt_is_told_with_the_way_out(scene: Scene) -> None:
+    with scene.store.transaction() as tx:
+        tx.put_live(scene.run, json.dumps([["sales", "POOL", 5, "warehouse", None, 4]]), 5_000)
+    status = scene.status()
+    assert status.why is not None
+    hold = status.why.held[0].hold
+    assert (hold.reason, hold.text, hold.until) == (
+        "pool",
+        "an attempt takes more slots than the pool has",
+        "pool warehouse has 4 slots, which an attempt of sales takes",
+    )
+    assert hold.next == ("set", "pool", "warehouse=4")
+
+
 def test_what_is_blocked_is_told_with_the_failed_task_while_the_run_lives(scene: Scene) -> None:
     scene.attempt("sales", "2024-01-02", AttemptState.FAILED)
     scene.say(
@@ -185,7 +236,7 @@ def test_what_is_blocked_is_told_with_the_failed_task_while_the_run_lives(scene:
         ("trend", 3, "no_coordinator"),
     ]
     scene.end(RunState.QUEUED)
-    assert scene.reason("trend", "2024-01-03") == ("no_coordinator", "", None)
+    assert scene.reason("trend", "2024-01-03") == ("queued", "", None)
 
 
 def test_what_is_missing_blocks_too(shop: Shop) -> None:

@@ -265,6 +265,8 @@ class Coordinator:
                 if self._scene.sharing is not Sharing.BLIND:
                     raise Violation(f"the head of {self._store.attempts[answer.attempt].partition} moved by itself")
                 self._luck.note("superseded")
+                # In a ranged attempt it costs no try, but after a crash it counts as recorded.
+                self._luck.unlucky.add((start.run, start.task))
                 return self._handle(AttemptFailed(start.run, start.task, ErrorClass.PERMANENT))
             case Published.FENCED:
                 raise Violation(f"attempt {answer.attempt} is in flight, and its token is no good")

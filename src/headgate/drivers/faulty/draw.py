@@ -61,7 +61,9 @@ def draw(seed: int) -> Scene:
     requests = {}
     for n in range(n_runs):
         mine = {one for one in owners if owners[one] == n} if sharing is Sharing.APART else set(owners)
-        requests[f"r{n}"] = _request(random, n, tables=tables, classes=classes, heals_ms=heals_ms, mine=mine)
+        # Runs that share meet only if they come soon after each other.
+        within_ms = heals_ms if sharing is Sharing.APART else random.choice((3_000, heals_ms))
+        requests[f"r{n}"] = _request(random, n, tables=tables, classes=classes, within_ms=within_ms, mine=mine)
     return Scene(
         seed=seed,
         begins_ms=begins_ms,
@@ -227,7 +229,7 @@ def _request(
     *,
     tables: tuple[Table, ...],
     classes: tuple[ServiceClass, ...],
-    heals_ms: int,
+    within_ms: int,
     mine: set[Partition],
 ) -> Request:
     chosen = [n for n in range(len(tables)) if random.random() < 0.8] or [0]
@@ -251,7 +253,7 @@ def _request(
         )
     return Request(
         run=f"r{number}",
-        at_ms=random.choice((0, random.randrange(heals_ms // 4), random.randrange(heals_ms))),
+        at_ms=random.choice((0, random.randrange(within_ms // 4), random.randrange(within_ms))),
         service_class=random.choice([classes[0].name, *(one.name for one in classes)]),
         owner=random.choice(("ann", "bob")),
         priority=random.choice((0, 0, 1)),

@@ -9,7 +9,7 @@ from headgate.drivers.faulty.scene import ALWAYS
 from headgate.model.run import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence, Set
+    from collections.abc import Mapping, Sequence, Set
 
     from headgate.drivers.faulty.scene import Request, Scene
 
@@ -21,7 +21,7 @@ def unexpected(
     changed: Sequence[bool],
     *,
     unlucky: Set[tuple[str, int]],
-    inherited: Set[int],
+    settled: Mapping[int, TaskState],
 ) -> list[str]:
     """Return which tasks of a run that came to its end by itself did not end as they must.
 
@@ -31,15 +31,15 @@ def unexpected(
         states: How its tasks ended.
         changed: Which made other content than there was.
         unlucky: Tasks that met failures which were not their fate: they may have failed by those.
-        inherited: Tasks whose partition a task of another run has made.
+        settled: Tasks that ended by what other runs have made, and how.
     """
     found = []
     skippable = [one for part in request.parts for one in part.skippable]
     blocked = [one for part in request.parts for one in part.blocked]
     for task, (upstream, partition) in enumerate(zip(scene.upstream(request), request.partitions(), strict=True)):
         fate = scene.fates[partition]
-        if task in inherited:
-            allowed = {TaskState.SKIPPED}
+        if task in settled:
+            allowed = {settled[task]}
         elif blocked[task] or any(states[above] in HALTED for above in upstream):
             allowed = {TaskState.BLOCKED}
         elif skippable[task] and not any(changed[above] for above in upstream):

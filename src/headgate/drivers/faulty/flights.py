@@ -124,6 +124,9 @@ class Flights:
         most = most * depth if mine.service_class.slots is None else min(most * depth, mine.service_class.slots)
         if used > most or len(beside) > slots * depth:
             raise Violation(f"{where}: {used} of {name} run, {most} may; {len(beside)} in {slots * depth} slots")
+        total, in_all = self._scene.total, sum(one.service_class.name == name for one in flights)
+        if total is not None and in_all > _most(mine.service_class, total, now_ms):
+            raise Violation(f"{where}: {in_all} of {name} run in all, beyond its share of {total}")
         for period in mine.half_open:
             if sum(period in flight.half_open for flight in flights) > 1:
                 raise Violation(f"{where} while breaker {period[0]} is half open and has a probe")

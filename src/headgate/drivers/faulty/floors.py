@@ -11,7 +11,6 @@ from headgate.core.queues import MOST_CREDIT_MS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headgate.core.admission import LaneQueue
     from headgate.core.effects import Step
     from headgate.core.events import Lane
     from headgate.core.live_run import LiveRun
@@ -87,7 +86,7 @@ class Floors:
             stage_ms
             for live in self._scheduler.runs.values()
             if live.service_class == mine.name
-            for stage_ms in startable(self._scheduler.lanes[lane], live)
+            for stage_ms in startable(self._scheduler, lane, live)
         ]
         if not left:
             share.behind_ms = share.largest_ms = share.beside_ms = 0.0
@@ -103,10 +102,10 @@ class Floors:
         return share.behind_ms > share.largest_ms + share.beside_ms + _ROUNDING_MS
 
 
-def startable(lane: LaneQueue, live: LiveRun) -> Iterator[float]:
+def startable(scheduler: Scheduler, lane: Lane, live: LiveRun) -> Iterator[float]:
     """Yield how long attempts take, expected, that a run could start in a lane if only a slot were free for it."""
-    queue = lane.by_name[live.service_class]
-    if queue.used < queue.allowed and live.may_start():
+    queue = scheduler.lanes[lane].by_name[live.service_class]
+    if queue.used < queue.allowed and scheduler.in_all.lets_in(queue.service_class) and live.may_start():
         for stage in live.stages:
-            if stage.ready and stage.stage.lane is lane.lane and stage.obstacle() is None:
+            if stage.ready and stage.stage.lane is lane and stage.obstacle() is None:
                 yield stage.typical_ms

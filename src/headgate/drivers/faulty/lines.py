@@ -8,6 +8,7 @@ from headgate.core.events import AttemptCancelled, AttemptSucceeded, RunSubmitte
 from headgate.core.states import ENDED
 from headgate.drivers.faulty.scene import Sharing
 from headgate.drivers.faulty.violation import Violation
+from headgate.model.run import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from headgate.drivers.faulty.flights import Key
     from headgate.drivers.faulty.luck import Luck
     from headgate.drivers.faulty.scene import Partition, Scene
-    from headgate.model.run import TaskState
 
 
 class Lines:
@@ -45,22 +45,28 @@ class Lines:
         self._waited: dict[Key, AttemptSucceeded] = {}
         """What was made last while a task waited for it."""
         self._cancelled: set[str] = set()
-        self.inherited: set[Key] = set()
-        """Tasks that were skipped since a task of another run had made their partition."""
+        self._settled: dict[Key, TaskState] = {}
 
     def submitted(self, run: str) -> None:
         """Take in a run that begins or goes on."""
         self.finished(run)
         self._cancelled.discard(run)
-        self.inherited = {key for key in self.inherited if key[0] != run}
+        self._settled = {key: state for key, state in self._settled.items() if key[0] != run}
         request = self._scene.requests[run]
         for task, partition in enumerate(request.partitions()):
+            if self._scene.sharing is Sharing.LINES and self._states[run][task] is TaskState.SUCCEEDED:
+                # It may have been made for something that was taken, which is not recorded.
+                self._settled[run, task] = TaskState.SUCCEEDED
             places = self._places.setdefault(partition, {})
             for key in places.items():
                 self._takes.setdefault(key, True)
             if places:
                 self._takes[run, task] = request.joins
             places[run] = task
+
+    def settled(self, run: str) -> dict[int, TaskState]:
+        """Return which tasks of a run ended by what others have made, and how: what they read does not tell."""
+        return {task: state for (owner, task), state in self._settled.items() if owner == run}
 
     def finished(self, run: str) -> None:
         """Take out a run that has ended."""
@@ -130,7 +136,7 @@ class Lines:
         made = self._waited.get(key)
         if made is None or not self._takes[key]:
             return None
-        self.inherited.add(key)
+        self._settled[key] = TaskState.SKIPPED
         if self._rank(made.run) > self._rank(key[0]):
             self._luck.note("taken over by a higher class")
         elif key not in self._revived:

@@ -309,9 +309,9 @@ class Watch:
         halted = any(state in HALTED for state in states)
         if end in (RunState.SUCCEEDED, RunState.FAILED):
             request = self._scene.requests[run]
-            inherited = {task for owner, task in self._lines.inherited if owner == run}
+            settled = self._lines.settled(run)
             found = unexpected(
-                self._scene, request, states, self._changed[run], unlucky=self._luck.unlucky, inherited=inherited
+                self._scene, request, states, self._changed[run], unlucky=self._luck.unlucky, settled=settled
             )
             if halted != (end is RunState.FAILED):
                 found.append(f"run {run} is {end}")
@@ -358,7 +358,9 @@ class Watch:
             lane = self._scheduler.lanes[flight.table.lane]
             for live in self._scheduler.runs.values():
                 higher = self._classes[live.service_class]
-                if higher.priority <= flight.service_class.priority or not any(startable(lane, live)):
+                if higher.priority <= flight.service_class.priority or not any(
+                    startable(self._scheduler, lane.lane, live)
+                ):
                     continue
                 if not lane.leaves_reserved(lane.by_name[higher.name]):
                     continue
