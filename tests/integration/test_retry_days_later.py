@@ -88,9 +88,9 @@ class Place(Terminals):
         (root / "clock" / "sitecustomize.py").write_text(CLOCK)
         monkeypatch.setenv("PYTHONPATH", str(root / "clock"), prepend=os.pathsep)
 
-    def set_clock(self, *moment: int) -> None:
-        """Let the commands that follow begin at a moment in UTC, or a little after it."""
-        at_ns = int(datetime(*moment, tzinfo=UTC).timestamp()) * 1_000_000_000
+    def set_clock(self, moment: datetime) -> None:
+        """Let the commands that follow begin at a moment, or a little after it."""
+        at_ns = int(moment.timestamp()) * 1_000_000_000
         self._monkeypatch.setenv("SHIFT_NS", str(at_ns - time.time_ns()))
 
     def calls(self, dataset: str) -> list[str]:
@@ -101,9 +101,11 @@ class Place(Terminals):
         return lines
 
     def attempts(self, run: str) -> list[tuple[str, str, int, AttemptState]]:
+        """Return what was tried in a run, ordered; not what a busy worker gave back without a try."""
         store = open_store(self.root / ".headgate" / "state.db", data_root=self.root / "data", create=False)
         try:
-            return sorted((one.dataset, one.key, one.number, one.state) for one in store.attempts(run))
+            tried = [one for one in store.attempts(run) if one.state is not AttemptState.RETURNED]
+            return sorted((one.dataset, one.key, one.number, one.state) for one in tried)
         finally:
             store.close()
 
@@ -134,13 +136,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 @pytest.fixture
 def failed(place: Place) -> str:
     """Return the id of a run of a Monday morning whose Friday and Sunday failed, when it is Friday, past midnight."""
-    place.set_clock(2026, 3, 30, 9, 30)
+    place.set_clock(datetime(2026, 3, 30, 9, 30, tzinfo=UTC))
     (place.root / "bad").touch()
     place.call("backfill", "trend", "day", "--yes", "--reason", "until yesterday", code=1)
     assert [line.split()[0] for line in place.calls("day")] == [f"2026-03-{day}" for day in (26, 27, 28, 29)]
     assert [line.split()[0] for line in place.calls("trend")] == ["2026-03-26"]
     (place.root / "bad").unlink()
-    place.set_clock(2026, 4, 2, 22, 30)
+    place.set_clock(datetime(2026, 4, 2, 22, 30, tzinfo=UTC))
     return str(place.data("status", "latest")["run"]["id"])
 
 

@@ -29,11 +29,13 @@ class InAll:
 
     def lets_in(self, service_class: ServiceClass) -> bool:
         """Return whether a class is below its ceiling in all."""
-        if self.most is None:
-            return True
-        share = self._ceilings.shares[service_class.name]
+        return self.most is None or self._used(service_class) < self.allowed(service_class)
+
+    def allowed(self, service_class: ServiceClass) -> int:
+        """Return how many attempts of a class may run at a time, where there is a bound."""
+        share, most = self._ceilings.shares[service_class.name], self.most or 0
         # As in a lane, a share that is not nothing is at least one.
-        return self._used(service_class) < (max(1, int(share * self.most + 1e-9)) if share > 0 else 0)
+        return max(1, int(share * most + 1e-9)) if share > 0 else 0
 
     def leaves_reserved(self, service_class: ServiceClass) -> bool:
         """Return whether a class could start something without taking what is reserved for higher ones."""

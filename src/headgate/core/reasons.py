@@ -88,7 +88,12 @@ def _held_back(scheduler: Scheduler, live: LiveRun, stage: StageQueue) -> tuple[
         if window < queue.service_class.ceiling and queue.used >= queue.spread * lane.depth:
             return Wait.WINDOW, live.service_class, until_ms
         return Wait.CEILING, live.service_class, None
-    if not scheduler.in_all.lets_in(queue.service_class):
+    # Who may have all that there may be waits for that, not for its ceiling.
+    allowed = scheduler.in_all.allowed(queue.service_class)
+    if scheduler.total is not None and allowed < scheduler.total and not scheduler.in_all.lets_in(queue.service_class):
+        window, until_ms = scheduler.window_of(live.service_class)
+        if window < queue.service_class.ceiling:
+            return Wait.WINDOW, live.service_class, until_ms
         return Wait.CEILING, live.service_class, None
     if scheduler.total is not None and scheduler.used >= scheduler.total:
         return Wait.TOTAL, "", None
