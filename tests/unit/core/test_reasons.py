@@ -155,8 +155,9 @@ def test_a_class_that_has_all_there_may_be_does_not_wait_for_its_ceiling() -> No
     assert told(Scheduler((FRESH, PLAIN), total=1), submitted(stage(3)), offered(3, 3)) == [Delay(0, Wait.TOTAL, 2)]
 
 
-def test_a_class_is_at_its_ceiling_of_what_there_may_be() -> None:
-    scheduler = Scheduler((FRESH, replace(PLAIN, ceiling=0.5)), total=4)
+@pytest.mark.parametrize("windows", [(), (office_hours(0.5),), (office_hours(0.75),)])
+def test_a_class_is_at_its_ceiling_of_what_there_may_be(windows: tuple[TimeWindow, ...]) -> None:
+    scheduler = Scheduler((FRESH, replace(PLAIN, ceiling=0.5, windows=windows)), total=4)
     assert told(scheduler, submitted(stage(9)), offered(8, 8)) == [Delay(0, Wait.CEILING, 7, "backfill")]
 
 
