@@ -244,6 +244,7 @@ def _refused(stored: StoredPlan, view: PlanView, *, as_json: bool) -> int:
 
 def _run(session: Session, ready: _Ready, *, overlap: str, as_json: bool) -> int:
     from headgate.cli.going import run
+    from headgate.model.plan import StoredPlan
     from headgate.model.policy import OnOverlap
 
     return run(
@@ -253,6 +254,7 @@ def _run(session: Session, ready: _Ready, *, overlap: str, as_json: bool) -> int
             reason=ready.reason,
             service_class=ready.service_class,
             overlap=OnOverlap(overlap),
+            is_exact=isinstance(ready.source, StoredPlan),
             watcher=watcher,
         ),
         as_json=as_json,

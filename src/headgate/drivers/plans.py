@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from headgate.drivers.forecast import forecast_from_json
+from headgate.drivers.proposal import facts_of
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, UsageError
 from headgate.model.guard_rail import Outcome
@@ -15,6 +17,7 @@ from headgate.model.plan import Decision, StoredPlan
 from headgate.model.verdict import may_approve
 from headgate.planning.binding import basis, changes
 from headgate.planning.codec import plan_from_json, plan_hash, plan_to_json
+from headgate.planning.guard_rails import judge
 from headgate.planning.planner import make_plan
 from headgate.planning.verdict_codec import verdict_from_json, verdict_to_json
 
@@ -200,8 +203,29 @@ def redeem(store: Store, project: Project, stored: StoredPlan, now_ms: int) -> R
     is_other = (made_from["guard_rails"], made_from["declared"]) != rails
     if found or is_other:
         return Moved(found, is_other, world, then, now)
+    _judge_again(store, project, stored, then, now_ms)
     # What is up to date beside it may have come or gone. The hash covers how much that is, and has to stay the same.
     return Redeemed(world, replace(now, considered=then.considered))
+
+
+def _judge_again(store: Store, project: Project, stored: StoredPlan, plan: Plan, now_ms: int) -> None:
+    """Hold a plan to the guard rails as late as it is now: windows have ended since it was made.
+
+    What a rule had said already was seen then; the forecast counts as it was shown.
+
+    Raises:
+        ConflictError: A rule objects that did not.
+    """
+    said = {(finding.rule, finding.dataset) for finding in verdict_from_json(stored.verdict).findings}
+    forecast = forecast_from_json(stored.forecast) if stored.forecast else None
+    facts = replace(facts_of(project, store, plan, forecast), now_ms=now_ms)
+    snapshot = look(project, store, now_ms).snapshot
+    verdict = judge(plan, snapshot, project.guard_rails, facts, reason=stored.reason)
+    for finding in verdict.findings:
+        if finding.outcome is not Outcome.ALLOW and (finding.rule, finding.dataset) not in said:
+            where = f" of {finding.dataset}" if finding.dataset else ""
+            name, what = stored.hash[:SHORT], f"{finding.rule}{where}: {finding.value}; {finding.limit}"
+            raise ConflictError(f"plan {name} does not hold any more: {what}", hint=_again(name, Standing.EXPIRED))
 
 
 def _declared(project: Project, plan: Plan) -> dict[str, list[bool]]:

@@ -85,12 +85,13 @@ def propose(
         service_class=service_class,
         observations=world.observations,
     )
-    facts = _facts(project, store, plan, found)
+    facts = facts_of(project, store, plan, found)
     verdict = judge(plan, world.snapshot, project.guard_rails, facts, reason=reason, overrides=overrides)
     return Proposal(world, plan, found, verdict, tuple(overrides), author, reason, service_class)
 
 
-def _facts(project: Project, store: Store, plan: Plan, found: Forecast | None) -> Facts:
+def facts_of(project: Project, store: Store, plan: Plan, found: Forecast | None) -> Facts:
+    """Return what guard rails need to know of a plan beside it, as of when it was made."""
     rails, schemas = project.guard_rails, {}
     for part in plan.datasets:
         # A question to the store for each dataset: only where somebody asks for the answer.

@@ -102,7 +102,11 @@ def restore(project: Project, store: Store, world: World, run: Run, *, retry: bo
         if at is None:
             continue
         tried[task.dataset, task.key] = task.number
-        if task.state in _HALTED and task.attempt >= first:
+        # Nobody knows how far an attempt came that was lost: what must not happen twice is not begun again by itself.
+        is_over = task.state in _HALTED or (
+            task.state is AttemptState.LOST and not project.datasets[task.dataset].idempotent
+        )
+        if is_over and task.attempt >= first:
             states[task.dataset][at] = TaskState.FAILED
     for checkpoint in store.run_checkpoints(run.id):
         at = position(checkpoint.dataset, checkpoint.key)

@@ -154,6 +154,7 @@ class Session:
         reason: str,
         service_class: str = "backfill",
         overlap: OnOverlap = OnOverlap.REFUSE,
+        is_exact: bool = False,
         watcher: Watcher | None = None,
     ) -> RunSummary:
         """Run a plan to its end: in this process, or in the coordinator that is alive.
@@ -164,6 +165,7 @@ class Session:
             reason: Why.
             service_class: Class of the run.
             overlap: What becomes of partitions that a run of no lower class is building.
+            is_exact: Whether just this plan may be run, even if less is left to do by now.
             watcher: Who is told how it goes.
 
         Raises:
@@ -173,7 +175,7 @@ class Session:
         self._check_class(service_class)
         store = self._writable()
         if store.leader() is not None:
-            world, plan = self._confirmed(world, plan)
+            world, plan = self._confirmed(world, plan, is_exact=is_exact)
             run = new_run(
                 plan, RunState.QUEUED, reason=reason, author=author(), service_class=service_class, overlap=overlap
             )
@@ -181,7 +183,7 @@ class Session:
             return self._follow(run.id, request, watcher)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
-            world, plan = self._confirmed(world, plan)
+            world, plan = self._confirmed(world, plan, is_exact=is_exact)
 
             def begin(coordinator: Coordinator) -> str:
                 return coordinator.submit(world, plan, reason=reason, service_class=service_class, overlap=overlap)
@@ -263,8 +265,14 @@ class Session:
                     raise
                 time.sleep(LOOK_EVERY_S)
 
-    def _confirmed(self, world: World, plan: Plan) -> tuple[World, Plan]:
+    def _confirmed(self, world: World, plan: Plan, *, is_exact: bool) -> tuple[World, Plan]:
         """Return the world as it is now and the plan, if it is still what the request leads to.
+
+        Args:
+            world: What the plan was made from.
+            plan: The plan.
+            is_exact: Whether it has to be just that. Otherwise partitions may have been built meanwhile, which are
+                left out then: that is less than what was asked for, and nothing else.
 
         Raises:
             ConflictError: It is not.
@@ -273,10 +281,13 @@ class Session:
             return world, plan
         fresh = look(self.project, self.store, plan.as_of_ms)
         again = make_plan(fresh.snapshot, plan.request)
-        if changes(plan, again, basis(world.snapshot, plan), basis(fresh.snapshot, again)):
+        found = changes(plan, again, basis(world.snapshot, plan), basis(fresh.snapshot, again))
+        if not found:
+            # What is up to date beside the plan may have changed: the plan is the one that was shown.
+            return fresh, replace(again, considered=plan.considered)
+        if is_exact or any(len(one.added) or one.code or one.partitioning for one in found):
             raise ConflictError("the world has moved since this plan was made", hint="Plan again, and run that.")
-        # What is up to date beside the plan may have changed: the plan is the one that was shown.
-        return fresh, replace(again, considered=plan.considered)
+        return fresh, again
 
     def _run(self, begin: Callable[[Coordinator], str], watcher: Watcher | None) -> RunSummary:
         """Drive a run: the first Ctrl-C drains it, the second stops it; either way it can be resumed."""

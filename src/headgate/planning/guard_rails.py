@@ -165,7 +165,15 @@ def _max_bytes(case: _Case, scope: _Scope) -> Iterator[Finding]:
 
 
 def _max_time(case: _Case, scope: _Scope) -> Iterator[Finding]:
-    yield from _quantity(case, scope, lambda amounts: amounts.p90_ms, max, length_text)
+    # One after the other at worst, and never longer than the whole.
+    whole = case.facts.plan.p90_ms
+    yield from _quantity(
+        case,
+        scope,
+        lambda amounts: amounts.p90_ms,
+        lambda each: sum(each) if whole is None else min(sum(each), whole),
+        length_text,
+    )
 
 
 def _max_cost(case: _Case, scope: _Scope) -> Iterator[Finding]:

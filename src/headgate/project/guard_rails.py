@@ -221,7 +221,9 @@ def _written(document: Document, key: _Key) -> str:
 
 
 def _fingerprint(values: Mapping[str, Any]) -> str:
-    said: dict[str, Any] = {key: values[key] for key in ("approvers", "policies", "templates") if key in values}
+    said: dict[str, Any] = {
+        key: values[key] for key in ("approvers", "policies", "rates", "templates") if key in values
+    }
     for kind in ("datasets", "sources"):
         said[kind] = {name: table["policies"] for name, table in values.get(kind, {}).items() if "policies" in table}
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()

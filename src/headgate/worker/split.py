@@ -36,7 +36,7 @@ def split(order: Order, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) ->
     Raises:
         AttemptError: There is no such column, or only one of another type, or a row belongs to no member.
     """
-    table = pa.Table.from_batches(batches, schema)
+    table = _table(schema, batches)
     owner = _owners(order, order.members, table)
     if (np.diff(owner) < 0).any():
         by_member = np.argsort(owner, kind="stable")
@@ -59,6 +59,13 @@ def own(order: Order, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> I
         yield batch
 
 
+def _table(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """Return batches as one table without views, which Polars gives and Arrow can neither look up nor reorder."""
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    fields = [field.with_type(plain.get(field.type, field.type)) for field in schema]
+    return pa.Table.from_batches(batches, schema).cast(pa.schema(fields))
+
+
 def _owners(order: Order, members: Sequence[Member], table: pa.Table) -> NDArray[np.int64]:
     """Return to which member each row belongs.
 
@@ -75,7 +82,9 @@ def _owners(order: Order, members: Sequence[Member], table: pa.Table) -> NDArray
     column = table.column(name).combine_chunks()
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.large_string())
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         keys = pa.array([member.key for member in members], column.type)
         found = pc.index_in(column, keys)
     else:

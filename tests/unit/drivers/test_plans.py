@@ -359,6 +359,18 @@ def test_guard_rails_in_the_code_count_of_what_is_planned(place: Place, declared
     assert moved.guard_rails
 
 
+def test_a_window_that_has_become_the_past_is_not_built_of_what_shows_only_the_present(place: Place) -> None:
+    place.configure('[plans]\nexpire = "72h"\n')
+    place.edit(
+        "@headgate.dataset(partitions=DAYS)\ndef sales",
+        "@headgate.dataset(partitions=DAYS, snapshot_only=True)\ndef sales",
+    )
+    stored = place.made(Request(("sales",), start="2024-01-04"))
+    assert isinstance(place.redeem(stored, now_ms=NOW_MS + DAY_MS // 2), Redeemed)
+    with pytest.raises(ConflictError, match="does not hold any more: snapshot_only of sales"):
+        place.redeem(stored, now_ms=NOW_MS + DAY_MS)
+
+
 def test_a_plan_that_needs_approval_runs_after_it(place: Place) -> None:
     place.configure(FEW)
     stored = place.made()

@@ -129,14 +129,17 @@ def test_quantities_of_several_datasets_add_up(name, field):
     assert [finding.dataset for finding in found.findings] == ["daily", None]
 
 
-def test_the_longest_of_several_datasets_counts():
+def test_times_of_several_datasets_add_up_to_no_more_than_the_whole():
     known = snapshot(dataset("a", DAYS), dataset("b", DAYS), dataset("daily", DAYS))
     amounts = {"a": Amounts(p90_ms=5000), "b": Amounts(p90_ms=6000), "daily": Amounts(p90_ms=60_000)}
     facts = Facts(NOW, Amounts(p90_ms=60_000), amounts)
-    rails = both("max_time", project={"limit": 5999}, daily={"limit": 60_000})
-    assert only(verdict(rails, facts, known=known)).value == "forecast 6 s"
-    rails = both("max_time", project={"limit": 6000}, daily={"limit": 60_000})
+    rails = both("max_time", project={"limit": 10_999}, daily={"limit": 60_000})
+    assert only(verdict(rails, facts, known=known)).value == "forecast 11 s"
+    rails = both("max_time", project={"limit": 11_000}, daily={"limit": 60_000})
     assert not verdict(rails, facts, known=known).findings
+    shorter = replace(facts, plan=Amounts(p90_ms=8000))
+    rails = both("max_time", project={"limit": 7999}, daily={"limit": 60_000})
+    assert only(verdict(rails, shorter, known=known)).value == "forecast 8 s"
 
 
 @pytest.mark.parametrize("name", ["max_bytes", "max_time", "max_cost"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from headgate.model.partitioning import Partitioning, daily, hourly, monthly, static
 from headgate.worker.failures import AttemptError
 from headgate.worker.messages import Member, Order
+from headgate.worker.results import open_result
 from headgate.worker.split import own, split
 
 BERLIN = "Europe/Berlin"
@@ -43,11 +45,12 @@ DAYS = order_of(daily("2024-03-01"), "2024-03-01", "2024-03-02", "2024-03-03")
     [
         pa.array(["2024-03-02", "2024-03-01", "2024-03-02", "2024-03-01"]),
         pa.array(["2024-03-02", "2024-03-01", "2024-03-02", "2024-03-01"]).dictionary_encode(),
+        pa.array(["2024-03-02", "2024-03-01", "2024-03-02", "2024-03-01"], pa.string_view()),
         pa.array([date(2024, 3, 2), date(2024, 3, 1), date(2024, 3, 2), date(2024, 3, 1)]),
         pa.array([datetime(2024, 3, day, 23, 59, 59, 999999) for day in (2, 1, 2, 1)]),
         pa.array([datetime(2024, 3, day, tzinfo=UTC) for day in (2, 1, 2, 1)], pa.timestamp("ns", "UTC")),
     ],
-    ids=["text", "dictionary", "dates", "naive times", "instants"],
+    ids=["text", "dictionary", "view", "dates", "naive times", "instants"],
 )
 def test_rows_go_to_their_partitions_in_their_order(column: pa.Array) -> None:
     table = pa.table({"day": column, "n": [1, 2, 3, 4]})
@@ -111,3 +114,10 @@ def test_a_column_that_is_not_there_or_no_time_is_refused() -> None:
         taken_apart(DAYS, pa.table({"n": [1]}))
     with pytest.raises(AttemptError, match="column day of sales is int64"):
         taken_apart(DAYS, pa.table({"day": [20240301], "n": [1]}))
+
+
+def test_a_result_of_polars_is_split_by_its_keys() -> None:
+    frame = pl.DataFrame({"day": ["2024-03-02", "2024-03-01"], "n": [1, 2], "text": ["a rather long text", "b"]})
+    schema, batches = open_result(frame, "sales")
+    parts = {member.key: rows.column("text").to_pylist() for member, rows in split(DAYS, schema, batches)}
+    assert parts == {"2024-03-01": ["b"], "2024-03-02": ["a rather long text"], "2024-03-03": []}
