@@ -183,11 +183,10 @@ class TaskTable:
     def revive(self) -> list[int]:
         """Let everything that failed, was blocked or was cancelled wait again, and what follows from that follow.
 
+        What was submitted as blocked cannot be made, and stays so.
+
         Returns:
             The tasks that get another chance.
-
-
-        What was submitted as blocked cannot be made, and stays so.
         """
         halted = np.isin(self._state, list(HALTED))
         for base, stage in zip(self.base, self.stages, strict=False):

@@ -222,7 +222,9 @@ class Coordinator:
             for part in plan.datasets
         }
         order = controls.order or project.policies.order
-        typical_ms = {name: known for name in effective if (known := self._typical_ms(name))}
+        typical_ms = {
+            name: known for name, one in effective.items() if (known := self._typical_ms(name) or one.typical_ms)
+        }
         terms = Terms(effective, order, typical_ms, self._batch_limits(plan, world))
         stages = make_stages(plan, snapshot, recorded.states, terms)
         concurrency = next((one.run_concurrency for one in effective.values()), None)
