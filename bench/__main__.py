@@ -20,6 +20,10 @@ NAMES = (
     "heterogeneous",
     "batches",
     "plan",
+    "gates",
+    "rollback",
+    "publish",
+    "verify",
 )
 MODULES = {"async": "sleepers"}
 """Where the name of a benchmark cannot be that of a module."""

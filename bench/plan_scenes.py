@@ -177,11 +177,11 @@ def _fill(path: Path, datasets: dict[str, Dataset]) -> None:
             ids = range(number * size + 1, (number + 1) * size + 1)
             connection.execute("INSERT INTO dataset VALUES (?, ?)", (number, name))
             connection.executemany(
-                "INSERT INTO version VALUES (?, ?, ?, '[]', 1, 1, '', NULL, 1)",
+                "INSERT INTO version VALUES (?, ?, ?, '[]', 1, 1, '', NULL, 1, NULL, NULL)",
                 ((id_, number, key) for id_, key in zip(ids, keys, strict=True)),
             )
             connection.executemany(
-                "INSERT INTO checkpoint VALUES (?, 1, ?, ?, ?, NULL, ?, NULL, ?, NULL, NULL, 1, 1, 1)",
+                "INSERT INTO checkpoint VALUES (?, 1, ?, ?, ?, NULL, ?, NULL, ?, NULL, NULL, 1, 1, 1, NULL)",
                 ((i, number, key, i, "c0de" * 8, d) for i, key, d in zip(ids, keys, digests, strict=True)),
             )
             connection.executemany(

@@ -27,6 +27,19 @@ if TYPE_CHECKING:
     from headgate.project.declare import dataset as dataset
     from headgate.project.declare import failure as failure
     from headgate.project.declare import source as source
+    from headgate.project.gates import accepted_values as accepted_values
+    from headgate.project.gates import check as check
+    from headgate.project.gates import foreign_key as foreign_key
+    from headgate.project.gates import freshness as freshness
+    from headgate.project.gates import in_range as in_range
+    from headgate.project.gates import moves as moves
+    from headgate.project.gates import not_null as not_null
+    from headgate.project.gates import pandera as pandera
+    from headgate.project.gates import row_count as row_count
+    from headgate.project.gates import schema_contract as schema_contract
+    from headgate.project.gates import sql as sql
+    from headgate.project.gates import sums_match as sums_match
+    from headgate.project.gates import unique as unique
     from headgate.project.mappings import all_partitions as all_partitions
     from headgate.project.mappings import custom as custom
     from headgate.project.mappings import fixed as fixed
@@ -34,7 +47,10 @@ if TYPE_CHECKING:
     from headgate.project.mappings import offset as offset
     from headgate.project.mappings import overlap as overlap
     from headgate.project.mappings import trailing as trailing
+    from headgate.views.table import Table as Table
+    from headgate.views.table import read as read
     from headgate.worker.inputs import InputFiles as InputFiles
+    from headgate.worker.postgres import load_postgres as load_postgres
 
 __version__ = "0.1.0"
 
@@ -64,7 +80,23 @@ _MODULES = {
     "overlap": "headgate.project.mappings",
     "source": "headgate.project.declare",
     "trailing": "headgate.project.mappings",
+    "accepted_values": "headgate.project.gates",
+    "check": "headgate.project.gates",
+    "foreign_key": "headgate.project.gates",
+    "freshness": "headgate.project.gates",
+    "in_range": "headgate.project.gates",
+    "moves": "headgate.project.gates",
+    "not_null": "headgate.project.gates",
+    "pandera": "headgate.project.gates",
+    "row_count": "headgate.project.gates",
+    "schema_contract": "headgate.project.gates",
+    "sql": "headgate.project.gates",
+    "sums_match": "headgate.project.gates",
+    "unique": "headgate.project.gates",
+    "Table": "headgate.views.table",
+    "read": "headgate.views.table",
     "InputFiles": "headgate.worker.inputs",
+    "load_postgres": "headgate.worker.postgres",
 }
 
 __all__ = [
@@ -75,25 +107,41 @@ __all__ = [
     "HeadgateError",
     "InputFiles",
     "InternalError",
+    "Table",
     "UnavailableError",
     "UsageError",
     "__version__",
+    "accepted_values",
     "all_partitions",
+    "check",
     "custom",
     "daily",
     "dataset",
     "failure",
     "fixed",
+    "foreign_key",
+    "freshness",
     "hourly",
+    "in_range",
     "input",
+    "load_postgres",
     "minutely",
     "monthly",
+    "moves",
+    "not_null",
     "offset",
     "overlap",
+    "pandera",
     "product",
+    "read",
+    "row_count",
+    "schema_contract",
     "source",
+    "sql",
     "static",
+    "sums_match",
     "trailing",
+    "unique",
     "weekly",
 ]
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from store_cases import OPENERS, RUN, a_candidate, an_attempt, begin, publish
+from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, publish, seen
 
-from headgate.model.run import AttemptState, ErrorClass, Failure
+from headgate.model.run import AttemptState, ErrorClass, Failure, RunState
 from headgate.store.store import Made, Tried
 
 if TYPE_CHECKING:
@@ -96,3 +96,34 @@ def test_a_try_that_was_given_back_is_none(store: Store) -> None:
     with store.transaction() as tx:
         tx.end_attempts([(3, AttemptState.RETURNED, None)], now_ms=9)
     assert list(store.unfinished_attempts(RUN)) == [Tried("flights", "k1", 1, AttemptState.LOST, 1)]
+
+
+def test_what_other_runs_have_published_since_a_run_was_submitted(store: Store) -> None:
+    begin(store, an_attempt(1, "before", run="other"), run="other")
+    publish(store, a_candidate(an_attempt(1, "before", run="other")))
+    begin(store, an_attempt(2, "mine"))
+    later = [an_attempt(3, "theirs", run="other"), an_attempt(4, "both", run="other")]
+    begin(store, *later, an_attempt(5, "theirs", "weather", run="other"), run="other")
+    publish(store, a_candidate(an_attempt(2, "mine")), *map(a_candidate, later))
+    publish(store, a_candidate(an_attempt(5, "theirs", "weather", run="other")))
+    with store.transaction() as tx:
+        tx.observe([seen("today", "rows", dataset="flights")], author="ada", now_ms=4_000)
+    assert sorted(store.made_by_others(RUN, "flights")) == ["both", "theirs"]
+    assert list(store.made_by_others(RUN, "weather")) == ["theirs"]
+    begin(store, an_attempt(7, "both", expects=4))
+    publish(store, a_candidate(an_attempt(7, "both")))
+    assert list(store.made_by_others(RUN, "flights")) == ["theirs"]
+    assert sorted(store.made_by_others("other", "flights")) == ["both", "mine"]
+    assert list(store.made_by_others("unknown", "flights")) == list(store.made_by_others(RUN, "unknown")) == []
+
+
+def test_what_was_taken_from_other_runs_is_told_until_the_run_goes_on(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.add_run(a_run())
+    assert store.taken(RUN) == store.taken("unknown") == {}
+    for state, taken in ((RunState.FAILED, {"flights": 2, "weather": 1}), (RunState.RUNNING, {})):
+        with store.transaction() as tx:
+            tx.set_run_state(RUN, state, author="ada", reason="", now_ms=2_000, taken=taken)
+            tx.journal("set", author="ada", run=RUN, reason="", body={}, now_ms=2_000)
+        assert store.taken(RUN) == taken
+    assert store.check_journal() == []

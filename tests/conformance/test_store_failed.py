@@ -78,3 +78,25 @@ def test_what_is_tried_again_has_failed_once_its_run_gave_up(store: Store, state
 def test_an_overtaken_attempt_has_not_failed(store: Store) -> None:
     end(store, 1, AttemptState.SUPERSEDED)
     assert failed(store) == []
+
+
+@pytest.mark.parametrize("state", [AttemptState.LOST, AttemptState.CANCELLED, AttemptState.SUPERSEDED])
+def test_what_was_begun_and_came_to_no_end_counts_where_that_is_asked_for(store: Store, state: AttemptState) -> None:
+    end(store, 1, state, None)
+    end(store, 2, AttemptState.FAILED, key="k2")
+    assert failed(store) == [("k2", 2)]
+    assert list(store.failed_partitions("flights", "k1", unsure=True)) == [FailedPartition("k1", 1, f"{RUN}-1", "")]
+    assert sorted(one.key for one in store.failed_partitions("flights", unsure=True)) == ["k1", "k2"]
+    build(store, 3)
+    assert [one.key for one in store.failed_partitions("flights", unsure=True)] == ["k2"]
+
+
+def test_what_runs_still_counts_as_begun(store: Store) -> None:
+    begin(store, an_attempt(1, "k1"))
+    assert [one.key for one in store.failed_partitions("flights", unsure=True)] == ["k1"]
+
+
+@pytest.mark.parametrize("state", [AttemptState.RETURNED, AttemptState.YIELDED])
+def test_what_was_never_begun_or_is_gone_on_with_does_not_count(store: Store, state: AttemptState) -> None:
+    end(store, 1, state, None)
+    assert list(store.failed_partitions("flights", unsure=True)) == []

@@ -31,9 +31,9 @@ def end(store: Store, run: str, state: RunState, *, now_ms: int) -> None:
         tx.set_run_state(run, state, author="ada", reason="", now_ms=now_ms)
 
 
-def tell(store: Store, run: str, *, p50_ms: int | None = 5, p90_ms: int | None = 9) -> str:
+def tell(store: Store, run: str, *, p50_ms: int | None = 5, p90_ms: int | None = 9, **more: object) -> str:
     """Keep a plan with a forecast, and let it become a run; return the forecast."""
-    body = json.dumps({"p50_ms": p50_ms, "p90_ms": p90_ms})
+    body = json.dumps({"p50_ms": p50_ms, "p90_ms": p90_ms, **more})
     with store.transaction() as tx:
         tx.add_plan(StoredPlan(f"plan {run}", "shop", "ada", "", "backfill", 500, 900, "{}", "{}", body, "[]"))
         tx.add_run(a_run(run, plan_hash=f"plan {run}"))
@@ -44,7 +44,7 @@ def test_a_forecast_is_kept_with_the_plan_that_became_the_run(store: Store) -> N
     assert store.forecast(RUN) is None
     body = tell(store, RUN, p50_ms=7, p90_ms=None)
     assert store.forecast(RUN) == body
-    assert store.foretold() == [Foretold(RUN, RunState.RUNNING, 1_000, None, 7, None, False)]
+    assert store.foretold() == [Foretold(RUN, RunState.RUNNING, 1_000, None, 7, None, False, False)]
     assert store.forecast("none") is None
     assert store.foretold(run="none") == []
 
@@ -59,12 +59,18 @@ def test_what_was_forecast_is_listed_newest_first_with_how_it_ended(store: Store
     end(store, "b", RunState.RUNNING, now_ms=6_000)
     end(store, "b", RunState.SUCCEEDED, now_ms=7_000)
     assert store.foretold() == [
-        Foretold("c", RunState.RUNNING, 1_000, None, 5, 9, False),
-        Foretold("b", RunState.SUCCEEDED, 1_000, 7_000, 5, 9, True),
-        Foretold("a", RunState.SUCCEEDED, 1_000, 4_000, 5, 9, False),
+        Foretold("c", RunState.RUNNING, 1_000, None, 5, 9, False, False),
+        Foretold("b", RunState.SUCCEEDED, 1_000, 7_000, 5, 9, True, False),
+        Foretold("a", RunState.SUCCEEDED, 1_000, 4_000, 5, 9, False, False),
     ]
     assert [told.run for told in store.foretold(limit=1)] == ["c"]
     assert [told.run for told in store.foretold(run="a")] == ["a"]
+
+
+def test_a_forecast_of_durations_that_were_assumed_is_guessed(store: Store) -> None:
+    tell(store, "a", assumed=[])
+    tell(store, "b", assumed=["flights"], declared=["weather"])
+    assert [told.was_guessed for told in store.foretold()] == [True, False]
 
 
 def test_a_hand_on_a_run_disturbs_it_and_so_does_what_fails_for_good(store: Store) -> None:

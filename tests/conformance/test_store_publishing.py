@@ -138,21 +138,18 @@ def test_an_attempt_whose_head_moved_is_superseded(store: Store) -> None:
     assert store.uncollected_attempts() == [Uncollected(1, slow.path)]
 
 
-def test_an_attempt_that_expects_a_head_where_there_is_none_is_superseded(store: Store) -> None:
-    attempt = an_attempt(1, expects=99)
-    begin(store, attempt)
-    assert publish(store, a_candidate(attempt)) == [Published.SUPERSEDED]
+def test_an_attempt_expects_the_head_that_is_there_when_it_starts(store: Store) -> None:
+    build(store, 1)
+    begin(store, an_attempt(2), an_attempt(3, "k2"))
+    assert [attempt.expects for attempt in store.attempts(RUN)] == [1, None]
+    assert publish(store, a_candidate(an_attempt(2)), a_candidate(an_attempt(3, "k2"))) == [Published.NEW] * 2
 
 
 def test_a_group_gets_one_verdict_each_in_order_and_one_journal_entry(store: Store) -> None:
     build(store, 1, "k1", content="same")
-    attempts = [
-        an_attempt(2, "k1", expects=1),
-        an_attempt(3, "k2"),
-        an_attempt(4, "k3", expects=1),
-        an_attempt(5, "k4"),
-    ]
+    attempts = [an_attempt(2, "k1"), an_attempt(3, "k2"), an_attempt(4, "k3"), an_attempt(5, "k4")]
     begin(store, *attempts)
+    build(store, 6, "k3")
     with store.transaction() as tx:
         tx.end_attempts([(5, AttemptState.LOST, None)], now_ms=2_500)
     entries = len(list(store.journal_entries()))

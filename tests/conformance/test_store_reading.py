@@ -214,3 +214,15 @@ def test_the_lead_is_held_by_one(opener: Callable[[], Store], store: Store) -> N
     with other.lead():
         assert store.leader() is not None
     other.close()
+
+
+def test_all_reads_in_a_snapshot_see_one_moment(opener: Callable[[], Store]) -> None:
+    reading, writing = opener(), opener()
+    build(writing, 1)
+    with reading.snapshot():
+        assert [version.id for version in reading.heads("flights")] == [1]
+        build(writing, 2)
+        assert [version.id for version in reading.heads("flights")] == [1]
+    assert [version.id for version in reading.heads("flights")] == [2]
+    reading.close()
+    writing.close()

@@ -9,11 +9,12 @@ from headgate.crashpoints import POINTS
 if TYPE_CHECKING:
     from scene import Scene
 
+DURING_A_RUN = [point for point in POINTS if point.startswith(("worker.", "coordinator."))]
 NTH = {"coordinator.before_finish": (1,), "coordinator.after_intents": (1,)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("point", "nth"), [(p, n) for p in POINTS for n in NTH.get(p, (1, 3))])
+@pytest.mark.parametrize(("point", "nth"), [(p, n) for p in DURING_A_RUN for n in NTH.get(p, (1, 3))])
 def test_a_kill_at_a_named_point_loses_and_doubles_nothing(
     scene: Scene, undisturbed: dict[tuple[str, str], str], point: str, nth: int
 ) -> None:

@@ -62,6 +62,8 @@ def parts(ctx: headgate.Context):
 
 @headgate.dataset(partitions=DAYS)
 def clean(sales: pa.Table) -> pa.Table:
+    while (HERE / "hold-clean").exists():
+        time.sleep(0.01)
     return sales
 """
 DAYS = 6
@@ -79,10 +81,10 @@ class Place(Terminals):
             assert time.monotonic() < until_s, self.data("status")
             select.select([], [], [], 0.02)
 
-    def held(self) -> subprocess.Popen[str]:
+    def held(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a backfill; return when attempts of it fill both workers."""
         self.hold("sales")
-        process = self.backfill("first")
+        process = self.backfill("first", *arguments)
         self.until_started(2)
         return process
 
@@ -98,6 +100,13 @@ class Place(Terminals):
             held = [one["hold"] for one in told["held"]] if told else []
             if held and all(one["reason"] == "other_run" for one in held):
                 return {one["what"] for one in held}
+
+    def until_made(self, dataset: str, count: int) -> None:
+        """Return when so many partitions of a dataset have heads."""
+        until_s = time.monotonic() + LIMIT_S
+        while len(self.heads(dataset)) < count:
+            assert time.monotonic() < until_s, self.data("status")
+            select.select([], [], [], 0.02)
 
     def attempts(self) -> dict[str, list[Attempt]]:
         """Return the attempts of each run, by its reason, but for those never begun. All runs have succeeded."""
@@ -155,6 +164,14 @@ def test_who_joins_waits_and_builds_nothing_twice(place: Place) -> None:
     place.end(first)
     out, _ = place.end(second)
     assert "succeeded" in out
+    assert "inputs unchanged" not in out
+    assert f"{2 * DAYS} of {2 * DAYS} taken from another run" in out
+    record = place.data("runs", "show", place.run("second"))
+    assert (record["taken"], record["skipped"]) == (2 * DAYS, 0)
+    assert [(part["taken"], part["rest"]) for part in record["datasets"]] == [(DAYS, 0)] * 2
+    text, _ = place.call("runs", "show", place.run("second"))
+    assert f"{2 * DAYS} of {2 * DAYS} partitions done, {2 * DAYS} of {2 * DAYS} taken from another run" in text
+    assert place.data("runs", "show", place.run("first"))["taken"] == 0
     attempts = place.attempts()
     assert attempts["second"] == []
     assert partitions(attempts["first"]).total() == 2 * DAYS
@@ -240,4 +257,31 @@ def test_who_joined_goes_on_alone_when_the_coordinator_is_killed(place: Place) -
     assert "succeeded: 12 partitions" in out
     place.call("resume", place.run("first"))
     assert {one.state for one in place.attempts()["second"]} == {AttemptState.SUCCEEDED}
+    place.call("check", "--state")
+
+
+@pytest.mark.parametrize("overlap", ["join", "queue"])
+def test_what_was_taken_by_joining_is_not_built_again_after_a_crash(place: Place, overlap: str) -> None:
+    place.hold("clean")
+    first = place.held("--all")
+    second = place.backfill("second", "--all", "--overlap", overlap)
+    place.wait_for_run(state="running", count=2)
+    place.waits_for("second")
+    place.release("sales")
+    place.until_made("sales", 2)
+    for process in (second, first):
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    made = set(place.heads("sales"))
+    place.release("clean")
+    out, _ = place.call("resume", place.run("second"))
+    told = f"{len(made)} of {2 * DAYS} taken from another run"
+    place.call("resume", place.run("first"))
+    again = {one.key for one in place.attempts()["second"] if one.dataset == "sales"}
+    if overlap == "join":
+        assert told in out
+        assert not again & made
+    else:
+        assert "taken" not in out
+        assert made <= again
     place.call("check", "--state")

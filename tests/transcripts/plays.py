@@ -216,7 +216,7 @@ class Play:
         if verb == "lost":
             return AttemptFailed(run, task, ErrorClass.LOST)
         if verb.startswith("failed"):
-            return AttemptFailed(run, task, ErrorClass(verb.partition(":")[2] or "data"))
+            return AttemptFailed(run, task, ErrorClass(verb.partition(":")[2] or "permanent"))
         return ENDS[verb](run, task)
 
     def _task(self, name: str) -> tuple[str, int]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from headgate.drivers.session import Session
     from headgate.drivers.world import World
     from headgate.model.plan import Plan, Request, StoredPlan
+    from headgate.model.run import Publication
     from headgate.model.verdict import Override
     from headgate.views.plan import PlanView
 
@@ -37,6 +38,14 @@ if TYPE_CHECKING:
     type=click.Choice(["refuse", "join", "queue"]),
     default="refuse",
     help="Partitions that another run builds: refuse (if not given), join (take its result), queue (build after it).",
+)
+@click.option(
+    "--publish",
+    type=click.Choice(["each", "together"]),
+    help="Readers see each partition as soon as it has passed (if not given), or all together, when all have passed.",
+)
+@click.option(
+    "--approve-first", is_flag=True, help="Publish together, and not before somebody says `headgate publish`."
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @options.as_json
@@ -56,6 +65,8 @@ def command(
     overrides: tuple[str, ...],
     because: tuple[str, ...],
     overlap: str,
+    publish: str | None,
+    approve_first: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -72,6 +83,7 @@ def command(
         raise UsageError("--replan is about a plan that was kept", hint="Name it: --plan PLAN.")
     if plan_id is None and reason is None:
         raise UsageError("--reason is missing", hint="Say why: it is kept in the journal.")
+    publication = _publication(publish, approve_first=approve_first)
     session = Session(context.obj)
     try:
         chosen = options.chosen(overrides, because)
@@ -91,7 +103,9 @@ def command(
             click.echo("nothing was started", err=True)
             return 1
         ready = _settled(session, ready, was_asked=not yes, as_json=as_json)
-        return ready if isinstance(ready, int) else _run(session, ready, overlap=overlap, as_json=as_json)
+        if isinstance(ready, int):
+            return ready
+        return _run(session, ready, overlap=overlap, publication=publication, as_json=as_json)
     finally:
         session.close()
 
@@ -144,11 +158,11 @@ def _made(
     as_json: bool,
 ) -> _Ready | int:
     """Plan; return what may be run, or the exit code if there is nothing to run or it may not be run."""
-    from headgate.views.plan import plan_view
+    from headgate.views.plan import proposed_plan
 
     proposal = session.propose(request, reason=reason, service_class=service_class, overrides=overrides)
-    plan, snapshot = proposal.plan, proposal.world.snapshot
-    view = plan_view(plan, snapshot, forecast=proposal.forecast, verdict=proposal.verdict)
+    plan = proposal.plan
+    view = proposed_plan(proposal)
     if plan.blocked == plan.size:
         return _nothing(view, as_json=as_json)
     if proposal.verdict.outcome is not Outcome.ALLOW:
@@ -215,7 +229,7 @@ def _replanned(
     """Make a plan anew from the same request, keep and show it; return the exit code."""
     from headgate.cli.plan import show_proposed
     from headgate.planning.codec import plan_from_json
-    from headgate.views.plan import plan_view
+    from headgate.views.plan import proposed_plan
 
     proposal = session.propose(
         plan_from_json(stored.body).request,
@@ -223,8 +237,7 @@ def _replanned(
         service_class=stored.service_class,
         overrides=overrides,
     )
-    view = plan_view(proposal.plan, proposal.world.snapshot, forecast=proposal.forecast, verdict=proposal.verdict)
-    show_proposed(session, proposal, view, as_json=as_json)
+    show_proposed(session, proposal, proposed_plan(proposal), as_json=as_json)
     return 0
 
 
@@ -242,7 +255,20 @@ def _refused(stored: StoredPlan, view: PlanView, *, as_json: bool) -> int:
     return 1
 
 
-def _run(session: Session, ready: _Ready, *, overlap: str, as_json: bool) -> int:
+def _publication(publish: str | None, *, approve_first: bool) -> Publication:
+    from headgate.model.run import Publication
+
+    if not approve_first:
+        return Publication(publish or "each")
+    if publish == "each":
+        raise UsageError(
+            "--approve-first is about what is published together",
+            hint="Leave out --publish each: what is approved becomes visible all at once.",
+        )
+    return Publication.APPROVED
+
+
+def _run(session: Session, ready: _Ready, *, overlap: str, publication: Publication, as_json: bool) -> int:
     from headgate.cli.going import run
     from headgate.model.plan import StoredPlan
     from headgate.model.policy import OnOverlap
@@ -254,6 +280,7 @@ def _run(session: Session, ready: _Ready, *, overlap: str, as_json: bool) -> int
             reason=ready.reason,
             service_class=ready.service_class,
             overlap=OnOverlap(overlap),
+            publication=publication,
             is_exact=isinstance(ready.source, StoredPlan),
             watcher=watcher,
         ),

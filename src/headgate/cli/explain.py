@@ -60,7 +60,14 @@ def _text(found: Explanation) -> str:
         lines.append(f"  to be built before: {reader.dataset} {_ranges(reader.partitions)}")
     if found.lacks:
         lines.append(f"  cannot be built now: it {plain(found.lacks)}")
-    facts = [*_head(found), *_inputs(found), *_readers("read by", found.read_by), *_task(found.task)]
+    facts = [
+        *_head(found),
+        *_put_back(found),
+        *_inputs(found),
+        *_readers("read by", found.read_by),
+        *_task(found.task),
+        *_gates(found),
+    ]
     if found.window:
         facts.insert(0, ("window", f"{moment(found.window[0])} to {moment(found.window[1])} UTC"))
     if found.file:
@@ -99,7 +106,20 @@ def _head(found: Explanation) -> Iterable[tuple[str, str]]:
         yield "", plain(file.path)
     if not head.is_new:
         yield "", f"attempt {head.attempt} made the same content again"
+    if head.origin is not None:
+        yield "", f"a compaction packed version {head.origin} with others"
     yield "code", (f"version {plain(head.declared_version)}, " if head.declared_version else "") + head.code[:12]
+
+
+def _put_back(found: Explanation) -> Iterable[tuple[str, str]]:
+    move = found.put_back
+    if move is None:
+        return
+    if move.after is None:
+        what = f"took version {move.before} away"
+    else:
+        what = f"put version {move.after} in place of {'nothing' if move.before is None else move.before}"
+    yield "rollback", f"{move.run} {what}, {moment(move.at_ms)} UTC, {plain(move.author)}: {plain(move.reason)}"
 
 
 def _inputs(found: Explanation) -> Iterable[tuple[str, str]]:
@@ -143,6 +163,23 @@ def _task(task: Task | None) -> Iterable[tuple[str, str]]:
         yield "failure", f"({task.failure.error_class}) {plain(task.failure.message)}"
         if task.failure.hint:
             yield "", f"hint: {plain(task.failure.hint)}"
+
+
+def _gates(found: Explanation) -> Iterable[tuple[str, str]]:
+    """Yield what gates did not like in the head, and what they keep from being it."""
+    name = "gates"
+    for gate in found.head.audit.failed if found.head and found.head.audit else ():
+        said = "warned" if gate.severity == "warn" else "was overruled"
+        yield name, f"{plain(gate.gate)} {said}: {plain(gate.text)}"
+        name = ""
+    name = "quarantine"
+    for one in found.quarantined:
+        yield (
+            name,
+            f"attempt {one.attempt}, {counted(one.rows, 'row')}: {plain('; '.join(gate.gate for gate in one.gates))}",
+        )
+        yield "", f"next: {options.invocation('quarantine', 'show', str(one.attempt))}"
+        name = ""
 
 
 def _policies(found: PolicyView) -> Iterable[str]:

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 SHOWN_LINKS = 8
 SHOWN_NAMES = 6
+SHOWN_DATASETS = 12
 _FEW = 0.02
 """An error of less than that is none."""
+_TIMES = 3
+"""From so large a factor on that is said, and no share."""
 
 
 def forecast_lines(found: Forecast) -> list[str]:
@@ -37,20 +40,27 @@ def forecast_lines(found: Forecast) -> list[str]:
 
 
 def forecast_table(datasets: Sequence[DatasetForecast]) -> str:
-    """Return what each dataset of a plan takes."""
+    """Return what each dataset of a plan takes; of many, those whose attempts take the longest together."""
+    shown = set(sorted(range(len(datasets)), key=lambda n: -datasets[n].busy_ms)[:SHOWN_DATASETS])
+    has_cost = any(one.cost for one in datasets)
     rows = [
         (
             one.name,
             f"{one.partitions:,}",
             length(one.typical_ms),
             length(one.busy_ms),
+            length(one.p90_ms, "never"),
             _bytes(one.read_bytes),
             _bytes(one.written_bytes),
+            *([cost_text(one.cost) if one.cost else ""] if has_cost else []),
         )
-        for one in datasets
+        for n, one in enumerate(datasets)
+        if n in shown
     ]
-    header = ("dataset", "build", "each", "together", "reads", "writes")
-    return table(header, rows, right=frozenset(range(1, len(header))))
+    header = ("dataset", "build", "each", "together", "done after", "reads", "writes", *(["costs"] if has_cost else []))
+    more = len(datasets) - len(rows)
+    text = table(header, rows, right=frozenset(range(1, len(header))))
+    return f"{text}\n  and {counted(more, 'more dataset')}" if more else text
 
 
 def basis_lines(datasets: Sequence[DatasetForecast]) -> Iterator[str]:
@@ -60,7 +70,11 @@ def basis_lines(datasets: Sequence[DatasetForecast]) -> Iterator[str]:
         if one.basis in {"assumed", "declared"}:
             said.setdefault((one.basis, one.typical_ms), []).append(one.name)
     for (basis, typical_ms), names in said.items():
-        yield f"no history of {_names(names)}: {basis} {typical_ms / 1000:g} s for each attempt"
+        yield f"no history of {_names(names)}: {basis} {_typical(typical_ms)} for each attempt"
+
+
+def _typical(ms: int) -> str:
+    return f"{ms / 1000:g} s" if ms < 60_000 else length(ms)
 
 
 def chain_text(chain: Sequence[ChainLink]) -> str:
@@ -139,7 +153,11 @@ def _bytes(known: int | None) -> str:
 def _error(error: float) -> str:
     if abs(error) < _FEW:
         return "right"
-    return f"{abs(error):.0%} too {'long' if error > 0 else 'short'}".replace("%", " %")
+    how = "long" if error > 0 else "short"
+    factor = 1 + error if error > 0 else 1 / max(1 + error, 1e-6)
+    if factor >= _TIMES:
+        return f"{factor:,.0f} times too {how}"
+    return f"{abs(error):.0%} too {how}".replace("%", " %")
 
 
 def _names(names: Sequence[str]) -> str:

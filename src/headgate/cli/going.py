@@ -11,6 +11,7 @@ from headgate.cli import options
 from headgate.cli.main import INTERRUPTED
 from headgate.cli.runs import skipped_text
 from headgate.cli.screen import screen
+from headgate.cli.staged_text import staged_lines
 from headgate.cli.text import STATE_COLORS, counted, duration, failures_text, print_json, problems_text, table
 from headgate.model.run import RunState
 
@@ -118,6 +119,8 @@ def run(go: Go, *, as_json: bool) -> int:
     if not terminal.has_ended:
         show(summary, as_json=as_json)
     state = summary.run.state if summary.run else RunState.SUCCEEDED
+    if state is RunState.STAGED and summary.staged and not summary.staged.conflicts:
+        return 0
     return _EXIT.get(state, 1)
 
 
@@ -130,7 +133,8 @@ def take_up(root: Path, text: str, *, retry: bool, reason: str, as_json: bool) -
     try:
         found = named_run(session.store, text)
         return run(
-            lambda watcher: session.go_on(found.id, retry=retry, reason=reason, watcher=watcher), as_json=as_json
+            lambda watcher: session.go_on(found.id, retry=retry, reason=reason, watcher=watcher, lifts_pause=True),
+            as_json=as_json,
         )
     finally:
         session.close()
@@ -144,17 +148,20 @@ def summary_text(summary: Summary) -> str:
     total = sum(part.total for part in summary.datasets)
     state = click.style(ended.state, fg=STATE_COLORS[ended.state])
     elapsed = duration(summary.elapsed_s)
-    done = sum(part.published + part.unchanged + part.skipped for part in summary.datasets)
+    skipped, taken = (sum(getattr(part, name) for part in summary.datasets) for name in ("skipped", "taken"))
+    done = sum(part.published + part.unchanged for part in summary.datasets) + skipped + taken
     of = f"{done:,} of " if done < total else ""
-    skipped = sum(part.skipped for part in summary.datasets)
-    cut_off = f", {skipped_text(skipped, total)}" if skipped else ""
-    line = f"run {ended.id} {state}: {of}{counted(total, 'partition')} in {elapsed}{cut_off}"
+    not_built = skipped_text(skipped, taken, total)
+    line = f"run {ended.id} {state}: {of}{counted(total, 'partition')} in {elapsed}{not_built}"
     lines = [line, "", _counts_text(summary)]
     if summary.failures:
         failed = sum(part.failed for part in summary.datasets)
         more = options.invocation("status", ended.id)
         text = failures_text(summary.failures, shown=SHOWN_FAILURES, total=failed, more=more)
         lines += ["", click.style("failed", fg="red"), text]
+    if summary.quarantined:
+        where = options.invocation("quarantine", "list")
+        lines += ["", click.style(f"{summary.quarantined:,} quarantined: {where}", fg="yellow")]
     if summary.problems:
         lines += ["", click.style("could not be built", fg="red"), problems_text(summary.problems)]
     if ended.state in {RunState.RUNNING, RunState.QUEUED}:
@@ -165,6 +172,7 @@ def summary_text(summary: Summary) -> str:
             f"  {options.invocation('resume', ended.id)} follows it",
             f"  {options.invocation('cancel', ended.id)} --reason WHY stops it",
         ]
+    lines += staged_lines(summary.staged, ended.id, ended.state)
     if ended.state in _NEXT:
         lines += ["", f"next: {options.invocation(_NEXT[ended.state], ended.id)}"]
     return "\n".join(lines)
@@ -172,10 +180,12 @@ def summary_text(summary: Summary) -> str:
 
 def _counts_text(summary: Summary) -> str:
     """Return the tasks of each dataset by how they ended; columns of nothing but zeros are left out."""
-    columns = ("published", "unchanged", "skipped", "failed", "blocked", "cancelled", "left")
+    columns = ("published", "unchanged", "skipped", "taken", "failed", "blocked", "cancelled", "left")
     shown = [name for name in columns if any(getattr(part, name) for part in summary.datasets)]
     rows = [
         (part.name, *(f"{count:,}" if (count := getattr(part, name)) else "-" for name in shown))
         for part in summary.datasets
     ]
-    return table(("dataset", *shown), rows, right=frozenset(range(1, len(shown) + 1)))
+    is_hidden = summary.staged is not None and not summary.staged.is_published
+    header = ("staged" if is_hidden and name == "published" else name for name in shown)
+    return table(("dataset", *header), rows, right=frozenset(range(1, len(shown) + 1)))

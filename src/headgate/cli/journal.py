@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -59,7 +57,7 @@ def command(
     if verify and (run, kind, everything, since, limit) != (None, None, False, None, None):
         hint = "Leave out --run, --kind, --all, --since and --limit."
         raise UsageError("--verify is about the whole journal", hint=hint)
-    since_ms = None if since is None else _since_ms(since)
+    since_ms = None if since is None else options.instant_ms(since, "--since")
     with reading(root) as (_, store):
         if verify:
             return _verified(store.check_journal(), store.journal_seq(), as_json=as_json)
@@ -107,17 +105,3 @@ def _details(line: JournalLine) -> str:
 
 def _why(line: JournalLine) -> str:
     return " ".join(filter(None, (line.reason, f"(refused: {line.refused})" if line.refused else "")))
-
-
-def _since_ms(text: str) -> int:
-    from headgate.project.amounts import length_ms
-
-    ago_ms = length_ms(text)
-    if ago_ms is not None:
-        return time.time_ns() // 1_000_000 - ago_ms
-    try:
-        when = datetime.fromisoformat(text)
-        return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        hint = "Write it as 2026-01-05, as 2026-01-05T22:00 in UTC or with an offset, or as a time ago: 90m, 2h."
-        raise UsageError(f"--since {shown(text)} is no time", hint=hint) from None

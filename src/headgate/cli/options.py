@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +12,7 @@ import click
 
 from headgate.cli.text import plain
 from headgate.errors import UsageError
+from headgate.model.names import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,6 +104,25 @@ def chosen(rules: Sequence[str], because: Sequence[str]) -> tuple[Override, ...]
             hint="Each override needs its own reason: --override RULE --because TEXT.",
         )
     return tuple(Override(rule, why, author()) for rule, why in zip(rules, because, strict=True))
+
+
+def instant_ms(text: str, option: str) -> int:
+    """Return an instant that an option gives, in UTC milliseconds: a date or datetime of UTC, or a time ago.
+
+    Raises:
+        UsageError: It is none.
+    """
+    from headgate.project.amounts import length_ms
+
+    ago_ms = length_ms(text)
+    if ago_ms is not None:
+        return time.time_ns() // 1_000_000 - ago_ms
+    try:
+        when = datetime.fromisoformat(text)
+        return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        hint = "Write it as 2026-01-05, as 2026-01-05T22:00 in UTC or with an offset, or as a time ago: 90m, 2h."
+        raise UsageError(f"{option} {shown(text)} is no time", hint=hint) from None
 
 
 def invocation(*words: str) -> str:

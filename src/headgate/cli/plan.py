@@ -83,7 +83,7 @@ def command(
     """
     from headgate.drivers.session import Session
     from headgate.model.plan import Request
-    from headgate.views.plan import plan_view
+    from headgate.views.plan import proposed_plan
 
     session = Session(root)
     try:
@@ -93,20 +93,19 @@ def command(
             return
         chosen = options.chosen(overrides, because)
         proposal = session.propose(request, reason=reason or "", service_class=service_class, overrides=chosen)
-        view = plan_view(
-            proposal.plan,
-            proposal.world.snapshot,
-            with_keys=with_keys,
-            forecast=proposal.forecast,
-            verdict=proposal.verdict,
-        )
-        show_proposed(session, proposal, view, as_json=as_json)
+        show_proposed(session, proposal, proposed_plan(proposal, with_keys=with_keys), as_json=as_json)
     finally:
         session.close()
 
 
 def show_proposed(session: Session, proposal: Proposal, view: PlanView, *, as_json: bool) -> None:
     """Keep a plan that somebody asked for, if it builds anything, and show it with what can be done with it."""
+    view, following = keep_to_show(session, proposal, view)
+    print_json(view) if as_json else click.echo(plan_text(view) + following)
+
+
+def keep_to_show(session: Session, proposal: Proposal, view: PlanView) -> tuple[PlanView, str]:
+    """Keep a plan, if it builds anything; return it as it was kept, and in words what can be done with it."""
     from headgate.drivers.clock import now_ms
     from headgate.views.stored_plan import as_kept, stored_plan_view
 
@@ -118,12 +117,7 @@ def show_proposed(session: Session, proposal: Proposal, view: PlanView, *, as_js
             # Who may only look gets to see it all the same.
             unkept = f"this plan was not kept, so nobody can approve it or run it by its name: {plain(error.message)}"
             click.echo(unkept, err=True)
-    if as_json:
-        print_json(as_kept(view, stands) if stands else view)
-        return
-    click.echo(plan_text(view))
-    if stands:
-        click.echo("\n" + next_text(stands))
+    return (as_kept(view, stands), f"\n\n{next_text(stands)}") if stands else (view, "")
 
 
 def plan_text(plan: PlanView) -> str:
@@ -143,6 +137,12 @@ def plan_text(plan: PlanView) -> str:
                 rows.append((first, f"{reason.count:,}", reason.text, ""))
                 rows += [("", "", "", key) for key in reason.keys]
     lines.append(table(("dataset", "build", "why", "partitions"), rows, right=frozenset({1})))
+    changes = [
+        f"the schema of {part.name} changes: {plain(', '.join(part.schema_changes))}"
+        for part in plan.datasets
+        if part.schema_changes
+    ]
+    lines += ["", *changes] if changes else []
     if plan.blocked:
         lack = f"{plan.lacking:,} {'lacks' if plan.lacking == 1 else 'lack'} an input"
         others = plan.blocked - plan.lacking
@@ -150,9 +150,11 @@ def plan_text(plan: PlanView) -> str:
         lines += ["", f"{plan.blocked:,} of them cannot be built: {lack}{more if others else ''}"]
         lines.append(problems_text(plan.problems))
     if plan.forecast:
-        from headgate.cli.forecast_text import forecast_lines
+        from headgate.cli.forecast_text import forecast_lines, forecast_table
 
         lines += ["", *forecast_lines(plan.forecast)]
+        if len(plan.forecast.datasets) > 1:
+            lines += ["", forecast_table(plan.forecast.datasets)]
     if plan.verdict and plan.verdict.findings:
         from headgate.cli.plans import verdict_text
 
@@ -167,12 +169,20 @@ def next_text(stored: StoredPlanView) -> str:
     if stored.standing == "pending":
         following = options.invocation("approve", stored.id, "--reason", "...")
         return f"plan {stored.id} {stored.standing_text}\n  {following}"
-    denied = dict.fromkeys(finding.rule for finding in stored.verdict.findings if finding.outcome is Outcome.DENY)
-    text = f"plan {stored.id} is denied by {', '.join(denied)}"
-    if set(denied) <= {Rule.REQUIRE_REASON, Rule.TICKET}:
-        return f"{text}: plan again with another --reason"
-    overrides = " ".join(f"--override {rule} --because ..." for rule in denied)
-    return f"{text}\n  to go on in spite of that, plan again with {overrides}"
+    denials = [finding for finding in stored.verdict.findings if finding.outcome is Outcome.DENY]
+    text = f"plan {stored.id} is denied by {', '.join(dict.fromkeys(finding.rule for finding in denials))}"
+    of_reason = [finding for finding in denials if finding.rule in {Rule.REQUIRE_REASON, Rule.TICKET}]
+    words, tail = [], ""
+    if of_reason:
+        examples = dict.fromkeys(finding.example for finding in of_reason if finding.example)
+        words.append(f'--reason "{plain(" ".join([*examples, "..."]))}"')
+        lengths = dict.fromkeys(finding.limit for finding in of_reason if finding.rule is Rule.REQUIRE_REASON)
+        tail = f" (a reason of {', '.join(lengths)})" if lengths else ""
+    if len(of_reason) == len(denials):
+        return f"{text}\n  plan again with {words[0]}{tail}"
+    others = dict.fromkeys(finding.rule for finding in denials if finding not in of_reason)
+    words += [f"--override {rule} --because ..." for rule in others]
+    return f"{text}\n  to go on in spite of that, plan again with {' '.join(words)}{tail}"
 
 
 def run_it(stored: StoredPlanView) -> str:

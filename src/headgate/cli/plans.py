@@ -8,8 +8,9 @@ import click
 
 from headgate.cli import options
 from headgate.cli.forecast_text import length
-from headgate.cli.plan import plan_text, ranges_text
+from headgate.cli.plan import plan_text, ranges_text, why_text
 from headgate.cli.text import counted, moment, plain, print_json, table
+from headgate.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,19 +49,24 @@ def list_command(root: Path, *, as_json: bool) -> None:
 
 @click.command("show")
 @click.argument("plan")
+@click.option("--why", nargs=2, metavar="DATASET KEY", help="Show why one partition is in the plan, up to the cause.")
 @options.as_json
 @options.folder
 @click.pass_obj
-def show_command(root: Path, *, plan: str, as_json: bool) -> None:
+def show_command(root: Path, *, plan: str, why: tuple[str, str] | None, as_json: bool) -> None:
     """Show a plan as it was kept, what the guard rails said of it, and what was decided. PLAN begins its name."""
     from headgate.drivers.clock import now_ms
     from headgate.drivers.plans import named_plan
     from headgate.drivers.session import Session
-    from headgate.views.stored_plan import as_kept, kept_plan, stored_plan_view
+    from headgate.views.stored_plan import as_kept, kept_plan, kept_why, stored_plan_view
 
     session = Session(root)
     try:
         stored = named_plan(session.store, session.project, plan)
+        if why is not None:
+            found = kept_why(session.project, session.store, stored, *why)
+            print_json(found) if as_json else click.echo(why_text(found))
+            return
         stands = stored_plan_view(stored, now_ms())
         view = as_kept(kept_plan(session.project, session.store, stored), stands)
     finally:
@@ -72,16 +78,23 @@ def show_command(root: Path, *, plan: str, as_json: bool) -> None:
 
 
 @click.command("diff")
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", metavar="PLAN", required=False)
+@click.argument("second", metavar="PLAN", required=False)
 @options.as_json
 @options.folder
 @click.pass_obj
-def diff_command(root: Path, *, first: str, second: str, as_json: bool) -> None:
-    """Show in what the SECOND plan differs from the FIRST. Each is the beginning of a plan's name."""
+def diff_command(root: Path, *, first: str | None, second: str | None, as_json: bool) -> None:
+    """Show in what the second PLAN differs from the first. Each is the beginning of a plan's name."""
     from headgate.drivers.session import Session
     from headgate.views.plan_diff import plan_diff
 
+    if first is None or second is None:
+        given = f": {plain(first)} is one, the other is missing" if first else ""
+        raise UsageError(
+            f"plan diff compares two plans{given}",
+            hint=f"Name both, such as headgate plan diff {plain(first or '4dc3a13148b0')} bb20b54fcac6; "
+            "`headgate plan list` shows them.",
+        )
     session = Session(root)
     try:
         found = plan_diff(session.project, session.store, first, second)

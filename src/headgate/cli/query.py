@@ -28,19 +28,27 @@ IN_MEMORY_BYTES = 8 * 1024 * 1024
 @click.command("query")
 @click.argument("sql")
 @click.option("--limit", type=click.IntRange(1), help=f"Print at most so many rows; as text {SHOWN_ROWS} by default.")
+@click.option("--as-of", metavar="WHAT", help="As it was at a time (UTC), at the end of a run, or with a version.")
 @options.as_json
 @options.folder
 @click.pass_obj
-def command(root: Path, sql: str, limit: int | None, as_json: bool) -> None:
+def command(root: Path, *, sql: str, limit: int | None, as_of: str | None, as_json: bool) -> None:
     """Run one SQL statement (DuckDB) over what is published: each dataset is a view.
 
     Reads only. With --json the result is a list of objects, one for each row.
     """
     from headgate.views.query import query
     from headgate.views.reading import reading
+    from headgate.views.table import moment
 
     with reading(root) as (paths, store):
-        answer = query(store, paths.data, sql)
+        until_ms = None if as_of is None else moment(store, int(as_of) if as_of.isdecimal() else as_of)
+        answer = query(store, paths.data, sql, until_ms=until_ms)
+    print_answer(answer, limit, as_json=as_json)
+
+
+def print_answer(answer: Answer, limit: int | None, *, as_json: bool) -> None:
+    """Print the rows of a query, at most so many; as text the first of them by default."""
     if as_json:
         _print_json(answer, limit)
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
+from headgate.cli.status import counts_text, gates_lines
 from headgate.cli.text import STATE_COLORS, counted, duration, moment, plain, print_json, state_text, table
 from headgate.errors import UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from headgate.views.journal import JournalLine
     from headgate.views.run_record import RunRecord
-    from headgate.views.status import DatasetLine, RunLine
+    from headgate.views.status import RunLine
     from headgate.views.stored_plan import StoredPlanView
 
 LISTED = 20
@@ -68,7 +69,7 @@ def _list_text(runs: tuple[RunLine, ...]) -> str:
         (
             run.id,
             state_text(run),
-            run.service_class,
+            run.service_class if run.kind == "backfill" else run.kind,
             f"{run.done:,} of {run.total:,}",
             moment(run.created_ms),
             "" if run.finished_ms is None else duration((run.finished_ms - run.created_ms) / 1000),
@@ -78,7 +79,7 @@ def _list_text(runs: tuple[RunLine, ...]) -> str:
         for run in runs
     ]
     colors = {(1, state_text(run)): STATE_COLORS[run.state] for run in runs}
-    header = ("run", "state", "class", "done", "created (UTC)", "took", "author", "reason")
+    header = ("run", "state", "class or kind", "done", "created (UTC)", "took", "author", "reason")
     return table(header, rows, right=frozenset({3}), colors=colors)
 
 
@@ -86,9 +87,9 @@ def record_text(record: RunRecord) -> str:
     """Return what stands on record of a run, as people read it."""
     run = record.run
     state = click.style(state_text(run), fg=STATE_COLORS[run.state])
-    skipped = f", {skipped_text(record.skipped, run.total)}" if record.skipped else ""
+    not_built = skipped_text(record.skipped, record.taken, run.total)
     lines = [
-        f"run {run.id} {state}: {run.done:,} of {counted(run.total, 'partition')} done{skipped}",
+        f"run {run.id} {state}: {run.done:,} of {counted(run.total, 'partition')} done{not_built}",
         f"  {run.kind} of class {plain(run.service_class)} by {plain(run.author)}, {moment(run.created_ms)} UTC: "
         f"{plain(run.reason)}",
     ]
@@ -107,12 +108,20 @@ def record_text(record: RunRecord) -> str:
         from headgate.cli.forecast_text import hindsight_text
 
         lines += ["", hindsight_text(record.forecast)]
-    return "\n".join([*lines, "", _counts_text(record.datasets, run)])
+    lines += ["", counts_text(record.datasets, run), *gates_lines(record.quarantined, record.warnings)]
+    return "\n".join(lines)
 
 
-def skipped_text(skipped: int, total: int) -> str:
-    """Return how much was not built because nothing that it reads had changed."""
-    return f"{skipped:,} of {total:,} skipped: inputs unchanged"
+def skipped_text(skipped: int, taken: int, total: int) -> str:
+    """Return how much a run did not have to build, to be put behind what it did; empty if nothing.
+
+    Args:
+        skipped: Of how much nothing that it reads had changed.
+        taken: How much another run had made meanwhile.
+        total: How much there was in its plan.
+    """
+    cut_off = f", {skipped:,} of {total:,} skipped: inputs unchanged" if skipped else ""
+    return cut_off + (f", {taken:,} of {total:,} taken from another run" if taken else "")
 
 
 def _plan_lines(plan: StoredPlanView) -> list[str]:
@@ -135,14 +144,3 @@ def _details(line: JournalLine) -> str:
 
 def _why(line: JournalLine) -> str:
     return " ".join(filter(None, (line.reason, f"(refused: {line.refused})" if line.refused else "")))
-
-
-def _counts_text(datasets: tuple[DatasetLine, ...], run: RunLine) -> str:
-    rest = {"succeeded": "skipped", "failed": "skipped", "cancelled": "not built"}.get(run.state, "waiting")
-    rows = [(line.name, *(f"{n:,}" if n else "-" for n in _numbers(line))) for line in datasets]
-    header = ("dataset", "partitions", "new", "unchanged", "running", "failed", "blocked", rest)
-    return table(header, rows, right=frozenset(range(1, 8)))
-
-
-def _numbers(line: DatasetLine) -> tuple[int, ...]:
-    return (line.total, line.published, line.unchanged, line.running, line.failed, line.blocked, line.rest)

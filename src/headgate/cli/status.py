@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
+from headgate.cli.mirror import stuck_lines
 from headgate.cli.text import (
     STATE_COLORS,
     breaker_text,
@@ -26,10 +27,19 @@ from headgate.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from headgate.model.rollback import Hold
     from headgate.views.breakers import BreakerLine
     from headgate.views.status import DatasetLine, RunLine, RunStatus, Why
 
 SHOWN_FAILURES = 20
+_REST = {
+    "succeeded": "skipped",
+    "failed": "skipped",
+    "staged": "skipped",
+    "cancelled": "not built",
+    "discarded": "not built",
+}
+"""What is said of tasks that a run in a state has not built."""
 
 
 @click.command("status")
@@ -56,8 +66,13 @@ def command(root: Path, run: str | None, limit: int, why: bool, as_json: bool) -
             found = status.run_status(store, named_run(store, run), why=why)
             print_json(found) if as_json else click.echo(_run_text(found))
             return
-        runs, breakers = status.runs(store, limit=limit), open_breakers(store)
-    print_json({"runs": runs, "breakers": breakers}) if as_json else click.echo(_runs_text(runs, breakers))
+        runs, breakers, stuck = status.runs(store, limit=limit), open_breakers(store), store.stuck_mirrors()
+        holds = store.holds()
+    if as_json:
+        print_json({"runs": runs, "breakers": breakers, "stuck_mirrors": stuck, "holds": holds})
+    else:
+        more = [*_holds_text(holds), *([""] if stuck else []), *stuck_lines(stuck)]
+        click.echo("\n".join([_runs_text(runs, breakers), *more]))
 
 
 def _runs_text(runs: tuple[RunLine, ...], breakers: tuple[BreakerLine, ...]) -> str:
@@ -90,10 +105,7 @@ def _run_text(status: RunStatus) -> str:
     if status.controls:
         changed = ", ".join(f"{name} {value}" for name, value in status.controls.items())
         lines.append(f"  set by hand: {changed}")
-    rest = {"succeeded": "skipped", "failed": "skipped", "cancelled": "not built"}.get(run.state, "waiting")
-    header = ("dataset", "partitions", "new", "unchanged", "running", "failed", "blocked", rest)
-    rows = [(line.name, *_numbers(line)) for line in status.datasets]
-    lines += ["", table(header, rows, right=frozenset(range(1, 8)))]
+    lines += ["", counts_text(status.datasets, run), *gates_lines(status.quarantined, status.warnings)]
     if status.failures:
         text = failures_text(status.failures, shown=SHOWN_FAILURES, total=len(status.failures), more="see --json")
         lines += ["", click.style("failed", fg="red"), text]
@@ -104,6 +116,10 @@ def _run_text(status: RunStatus) -> str:
             text = failures_text(told, shown=len(told), total=len(told), more="")
             lines += ["", click.style("last failure there", fg="red"), text]
     lines += _breakers_text(status.breakers)
+    if status.staged:
+        from headgate.cli.staged_text import staged_lines
+
+        lines += staged_lines(status.staged, run.id, run.state)
     steps = _next_steps(status)
     lines += ["", *(f"next: {options.invocation(*words)}" for words in steps)] if steps else []
     return "\n".join(lines)
@@ -136,6 +152,41 @@ def _breakers_text(breakers: tuple[BreakerLine, ...]) -> list[str]:
     return ["", *(click.style(plain(breaker_text(line)), fg="yellow") for line in breakers)] if breakers else []
 
 
-def _numbers(line: DatasetLine) -> tuple[str, ...]:
-    numbers = (line.total, line.published, line.unchanged, line.running, line.failed, line.blocked, line.rest)
-    return tuple(f"{n:,}" if n else "-" for n in numbers)
+def _holds_text(holds: list[Hold]) -> list[str]:
+    """Return that rollbacks keep something from being built as lines, with the empty one that sets them apart."""
+    count = len({hold.run for hold in holds})
+    said = f"{counted(count, 'rollback')} not resolved, so that nothing rebuilds what went back: {options.invocation('holds')}"
+    return ["", click.style(said, fg="yellow")] if holds else []
+
+
+def gates_lines(quarantined: int, warnings: int) -> list[str]:
+    """Return what gates had to say of the results of a run, as lines; none if they were content."""
+    lines = []
+    if quarantined:
+        said = f"{quarantined:,} quarantined: {options.invocation('quarantine', 'list')}"
+        lines.append(f"  {click.style(said, fg='yellow')}")
+    if warnings:
+        lines.append(
+            f"  {counted(warnings, 'partition')} published with warnings: {options.invocation('history')} DATASET"
+        )
+    return ["", *lines] if lines else []
+
+
+def counts_text(datasets: tuple[DatasetLine, ...], run: RunLine) -> str:
+    """Return the tasks of each dataset in a run by how they stand; the column of those taken only if there are any."""
+    rest = _REST.get(run.state, "waiting")
+    columns = {
+        "partitions": "total",
+        "new": "published",
+        "unchanged": "unchanged",
+        "running": "running",
+        "failed": "failed",
+        "blocked": "blocked",
+        **({"taken": "taken"} if any(line.taken for line in datasets) else {}),
+        rest: "rest",
+    }
+    rows = [
+        (line.name, *(f"{n:,}" if (n := getattr(line, name)) else "-" for name in columns.values()))
+        for line in datasets
+    ]
+    return table(("dataset", *columns), rows, right=frozenset(range(1, len(columns) + 1)))

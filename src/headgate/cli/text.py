@@ -25,6 +25,8 @@ STATE_COLORS = {
     "interrupted": "yellow",
     "failed": "red",
     "cancelled": "magenta",
+    "staged": "yellow",
+    "discarded": "magenta",
 }
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -61,11 +61,13 @@ class Breakers:
         """Tell breakers of an attempt that failed; the first is that of its dataset, the others of its pools.
 
         A worker may die by accident: that counts when the task is given up. A pool is to blame for some classes of
-        failures; the others show that it answers.
+        failures; the others show that it answers. Data that is refused says nothing of the dataset's other partitions:
+        a month of them in a row must not hold the rest of the year back.
         """
         for number, breaker in enumerate(breakers):
             is_pool, is_lost = number > 0, error_class is ErrorClass.LOST
-            if (error_class in BLAMED_ON_RESOURCE) if is_pool else (is_last or not is_lost):
+            is_own = error_class is not ErrorClass.DATA and (is_last or not is_lost)
+            if (error_class in BLAMED_ON_RESOURCE) if is_pool else is_own:
                 if breaker.failed(task, now_ms):
                     self._opened(breaker)
             elif is_pool and not is_lost:

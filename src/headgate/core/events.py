@@ -37,6 +37,8 @@ class Stage:
         states: `TaskState` of each at submission: waiting, or what an earlier session of the run left; shape (tasks,).
         changed: For those that are succeeded already, whether they published new content; shape (tasks,).
         skippable: Whether to skip a task when nothing that it waited for has changed; shape (tasks,).
+        inherited: Whether another run has made its partition since this one was submitted, so that a task which is
+            skipped counts as taken from that; shape (tasks,). None if none has.
         concurrency: It starts nothing while so many attempts of the dataset run, over all runs, also of those whose
             bound is another; None for no bound.
         pools: Slots that an attempt takes, by pool.
@@ -67,6 +69,7 @@ class Stage:
     batch: int = 1
     successor: NDArray[np.int32] | None = None
     gathers: bool = False
+    inherited: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +197,15 @@ class ContinueRequested(NamedTuple):
 
 
 class RetryRequested(NamedTuple):
-    """What failed, was blocked or was cancelled in a run shall get another chance."""
+    """What failed, was blocked or was cancelled in a run shall get another chance.
+
+    Args:
+        run: Its id.
+        made: Tasks that have failed but whose results were published since: they have succeeded.
+    """
 
     run: str
+    made: frozenset[int] = frozenset()
 
 
 class RunLimited(NamedTuple):

@@ -204,6 +204,10 @@ def _counts(table: TaskTable) -> Iterator[str]:
         seen = Counter(table.state[table.base[stage] : table.base[stage + 1]])
         if [seen[state] for state in TaskState] != counts:
             yield f"stage {stage} counts {counts}, its tasks say {dict(seen)}"
+        tasks = range(table.base[stage], table.base[stage + 1])
+        taken_over = sum(table.inherited[task] and table.state[task] == TaskState.SKIPPED for task in tasks)
+        if taken_over != table.taken_over[stage]:
+            yield f"stage {stage} counts {table.taken_over[stage]} tasks as taken over, there are {taken_over}"
     if table.totals != [sum(column) for column in zip(*table.counts, strict=True)] and table.counts:
         yield f"totals {table.totals} are not the sum of the stages"
     if table.moved:
@@ -241,9 +245,7 @@ def _order(table: TaskTable) -> Iterator[str]:
                     yield f"task {task} had ended, and moved"
                 continue
             state = TaskState(table.state[task])
-            if task in table.inherited:
-                if state is not TaskState.SKIPPED:
-                    yield f"task {task} is {state.name}, another run has made it"
+            if table.inherited[task] and state is TaskState.SKIPPED:
                 continue
             upstream = [table.base[edge.upstream] + at for edge in declared.edges for at in edge.upstream_of(position)]
             states = {TaskState(table.state[at]) for at in upstream}

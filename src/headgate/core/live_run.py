@@ -90,7 +90,11 @@ class LiveRun:
         self.tasks.release(task, self.tasks.stage_of(task)[0], made=False, changed=False)
 
     def take(self, task: int, *, changed: bool) -> None:
-        """Skip a task, since the task of another run that it waited for has made its partition."""
+        """Skip a task, since the task of another run that it waited for has made its partition.
+
+        If something that it reads is still to be made in its own run, it waits for that, and is skipped unless that
+        changes.
+        """
         self.tasks.release(task, self.tasks.stage_of(task)[0], made=True, changed=changed)
 
     def fail(self, stage: StageQueue, task: int, error_class: ErrorClass, now_ms: int, *, is_last: bool) -> int | None:

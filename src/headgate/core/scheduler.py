@@ -197,10 +197,10 @@ class Scheduler:
                 live = self._live(run)
                 live.is_paused = False
                 live.wake()
-            case RetryRequested(run):
+            case RetryRequested(run, made):
                 live = self._live(run)
                 if live.closing is not RunState.CANCELLED and not live.finished:
-                    self.overlaps.revived(live, live.tasks.revive())
+                    self.overlaps.revived(live, live.tasks.revive(made))
             case RunLimited(run, concurrency):
                 live = self._live(run)
                 live.concurrency = concurrency

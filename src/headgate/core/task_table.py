@@ -18,7 +18,7 @@ from headgate.errors import InternalError
 from headgate.model.run import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -79,8 +79,13 @@ class TaskTable:
         """Tasks that were taken from the midst of a heap, where they still are."""
         self.held: dict[int, int] = {}
         """Tasks that wait for tasks of other runs, and for how many."""
-        self.inherited: set[int] = set()
-        """Tasks that were skipped because a task of another run has made their partition."""
+        self.inherited = bytearray(b"".join(_inherited(stage) for stage in stages))
+        """Whether another run has made a task's partition, so that it counts as taken from there if it is skipped."""
+        self.took: dict[int, bool] = {}
+        """Tasks whose partition another run has made while they waited, and whether that was new content, as long as
+        something that they read may still change."""
+        self.taken_over = [0 for _ in stages]
+        """For each stage how many tasks were skipped that another run has made."""
         self.watched: set[int] = set()
         """Tasks that tasks of other runs wait for."""
         self.stirred: list[int] = []
@@ -180,14 +185,21 @@ class TaskTable:
                 self.touched.append(stage)
         self.taken.clear()
 
-    def revive(self) -> list[int]:
+    def revive(self, made: Collection[int] = ()) -> list[int]:
         """Let everything that failed, was blocked or was cancelled wait again, and what follows from that follow.
 
         What was submitted as blocked cannot be made, and stays so.
 
+        Args:
+            made: Tasks that have failed but whose results were published since: they have succeeded.
+
         Returns:
             The tasks that get another chance.
         """
+        for task in made:
+            if self.state[task] == TaskState.FAILED:
+                self.move(task, self.stage_of(task)[0], TaskState.SUCCEEDED)
+                self.changed[task] = True
         halted = np.isin(self._state, list(HALTED))
         for base, stage in zip(self.base, self.stages, strict=False):
             halted[base : base + len(stage.states)] &= stage.states != TaskState.BLOCKED
@@ -195,6 +207,7 @@ class TaskTable:
         for task in revived:
             self.move(task, self.stage_of(task)[0], TaskState.WAITING)
             self.tries[task] = 0
+            self.took.pop(task, None)
         for waits in self.shared:
             waits.clear()
         for readers in self._readers:
@@ -213,6 +226,11 @@ class TaskTable:
         while pending:
             task, stage, state, changed = pending.pop()
             self.move(task, stage, state)
+            if task in self.took:
+                # For who reads it that is new, whether or not it was made once more.
+                changed |= self.took.pop(task)
+                self.inherited[task] |= state == TaskState.SKIPPED
+            self.taken_over[stage] += self.inherited[task] and state == TaskState.SKIPPED
             self.changed[task] = changed
             for reader, waiters, dirty in self._waiters_after(task, stage, changed=changed):
                 for waiter in self._release(waiters, reader, changed=dirty):
@@ -266,7 +284,8 @@ class TaskTable:
         Args:
             task: The task.
             stage: Its stage.
-            made: Whether the other has made the partition, so that nothing is left to do.
+            made: Whether the other has made the partition, so that nothing is left to do, unless something that it
+                reads in its own run still comes to be made anew.
             changed: Whether that published new content.
         """
         others = self.held.pop(task) - 1
@@ -278,16 +297,15 @@ class TaskTable:
         if not others:
             self._gather(task, stage, 1)
         if made:
-            self.inherited.add(task)
-            self.finish(task, stage, TaskState.SKIPPED, changed=changed)
-        elif not self.unmet[task]:
-            if self._may_skip(task):
+            self.took[task] = changed
+        if not self.unmet[task]:
+            if made or self._may_skip(task):
                 self.finish(task, stage, TaskState.SKIPPED, changed=False)
             else:
                 self.make_ready(task, stage)
 
     def _may_skip(self, task: int) -> bool:
-        return bool(self._skippable[task]) and not self.dirty[task]
+        return (bool(self._skippable[task]) or task in self.took) and not self.dirty[task]
 
     def _waiters_after(self, task: int, stage: int, *, changed: bool) -> Iterator[tuple[int, Sequence[int], bool]]:
         """Yield what waits for one thing less now that a task is done: stage, positions, whether that had changed.
@@ -407,6 +425,10 @@ class TaskTable:
         # A sorted list is a heap.
         self.ready[stage][:] = sorted([*self.ready[stage], *entries.tolist()])
         self.touched.append(stage)
+
+
+def _inherited(stage: Stage) -> bytes:
+    return bytes(len(stage.states)) if stage.inherited is None else stage.inherited.tobytes()
 
 
 def task_of(entry: int) -> int:

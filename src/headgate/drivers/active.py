@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headgate.model.plan import Plan
     from headgate.model.run import Failure, Run
     from headgate.planning.snapshot import Snapshot
+    from headgate.store.staged import Conflict
     from headgate.store.store import Command
 
 KEPT_FAILURES = 1000
@@ -75,6 +76,7 @@ class ActiveRun:
         in_flight: The attempt of each task that has one out.
         retried: The last attempt of each task that failed and waits to be tried again.
         failed_before: How many tasks had failed when these were last looked through.
+        lifts_holds: Whether it builds also what rollbacks hold.
         cancel: The request to cancel it, if there is one.
         ended: What it ended as.
     """
@@ -92,9 +94,11 @@ class ActiveRun:
     in_flight: dict[int, int] = field(default_factory=dict)
     retried: dict[int, int] = field(default_factory=dict)
     failed_before: int = 0
+    lifts_holds: bool = False
     cancel: Command | None = None
     ended: RunState | None = None
     is_draining: bool = False
+    conflicts: list[Conflict] = field(default_factory=list)
     began_s: float = field(default_factory=time.monotonic)
     ended_s: float | None = None
 
@@ -121,11 +125,24 @@ class ActiveRun:
             self.is_draining,
         )
 
-    def summary(self) -> RunSummary:
-        """Return how it, or this session of it, ended. Pre: it has."""
+    def summary(self, quarantined: int) -> RunSummary:
+        """Return how it, or this session of it, ended. Pre: it has.
+
+        Args:
+            quarantined: How many of its results are held in quarantine.
+        """
         assert self.ended is not None
         failed = [found for task, found in self.failures.items() if self.tasks.state[task] == TaskState.FAILED]
-        return RunSummary(self.run.id, self.ended, self.progress(), tuple(failed[:SHOWN_FAILURES]), self.plan.problems)
+        return RunSummary(
+            self.run.id,
+            self.ended,
+            self.progress(),
+            tuple(failed[:SHOWN_FAILURES]),
+            self.plan.problems,
+            quarantined,
+            self.run.publication,
+            tuple(self.conflicts),
+        )
 
     def change(self, **values: object) -> None:
         """Change controls."""

@@ -186,7 +186,6 @@ def unpause(store: Store, run_id: str, *, author: str, reason: str) -> Run | Non
     with refusals_journaled(store, "resume", run=run_id, author=author, reason=reason):
         run = named_run(store, run_id)
     if run.state not in {RunState.RUNNING, RunState.QUEUED} or store.leader() is None:
-        _lift_pause(store, run, author=author, reason=reason)
         return None
     if not Controls.from_json(run.controls).is_paused:
         return None
@@ -210,7 +209,6 @@ def retry(store: Store, run_id: str, *, author: str, reason: str) -> Run | None:
         if run.state is RunState.RUNNING:
             answer = request(store, run.id, "retry", author=author, reason=reason)
         if answer == NOBODY:
-            _lift_pause(store, run, author=author, reason=reason)
             return None
         if answer:
             raise _Journaled(answer)
@@ -315,7 +313,10 @@ def _cancel(store: Store, data_root: Path, run_id: str, *, author: str, reason: 
     # Taking over carries out what the coordinator before was asked to.
     done = done or (run.state is RunState.CANCELLED and before.state is not RunState.CANCELLED)
     if not done:
-        raise ConflictError(f"run {run.id} {run.state.as_verb}: there is nothing to cancel")
+        raise ConflictError(
+            f"run {run.id} {run.state.as_verb}: there is nothing to cancel",
+            hint=f'headgate discard {run.id} --reason "..." gives it up.' if run.state is RunState.STAGED else "",
+        )
     return run, True
 
 
@@ -331,14 +332,12 @@ def _record(store: Store, run_id: str, verb: str, *, author: str, reason: str, a
     return answer
 
 
-def _lift_pause(store: Store, run: Run, *, author: str, reason: str) -> None:
-    """Let a run that is about to be taken up start: it may have been paused before it was interrupted or ended."""
-    if not Controls.from_json(run.controls).is_paused:
-        return
-    with store.transaction() as tx:
-        controls = Controls.from_json(named_run(store, run.id).controls)
-        tx.set_run_controls(run.id, replace(controls, is_paused=False).to_json())
-        _journal(tx, run.id, "resume", "", author=author, reason=reason, arguments={})
+def lift_pause(store: Store, tx: Transaction, run: str, *, author: str, reason: str) -> None:
+    """Let a run that is taken up by hand start: it may have been paused before it was interrupted or ended."""
+    controls = Controls.from_json(named_run(store, run).controls)
+    if controls.is_paused:
+        tx.set_run_controls(run, replace(controls, is_paused=False).to_json())
+        _journal(tx, run, "resume", "", author=author, reason=reason, arguments={})
 
 
 def _refusal(run: Run, verb: str, controls: Controls, *, is_led: bool) -> str:

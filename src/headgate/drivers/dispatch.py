@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from headgate.drivers.baseline import Asked, wants_of, with_baselines
 from headgate.drivers.batches import going_on
-from headgate.errors import InternalError
+from headgate.drivers.holding import without_held
 from headgate.model.run import Attempt, AttemptState
 from headgate.planning.digest import pinned_digest, window_seed
 from headgate.project.landing import absolute
+from headgate.store.rollback import input_taken_back
 from headgate.tables import layout
 from headgate.worker.messages import FilePin, InputPin, Order
 
@@ -20,11 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.core.effects import StartAttempt
+    from headgate.drivers.baseline import Wanted
     from headgate.model.dataset import Dataset, Input, Source
     from headgate.model.grid import Grid
     from headgate.model.mapping import Lists, Spans
     from headgate.model.plan import Plan
-    from headgate.model.run import Run
+    from headgate.model.run import Failure, Run
     from headgate.model.version import Version
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
@@ -43,6 +47,10 @@ class InFlight(NamedTuple):
     """Paths of parts that earlier attempts of the task saved, relative to the data root."""
     together: tuple[int, ...] = ()
     """Numbers of the attempts of the ranged one that it belongs to, its own among them; none for an ordinary one."""
+    replaces: bool = False
+    """Whether its partition had a version when the run was taken up."""
+    refusal: Failure | None = None
+    """Why it must not begin: a rollback has taken back what it reads, or holds its partition."""
 
     @property
     def order(self) -> int:
@@ -84,6 +92,7 @@ class _Stage:
         heads: Their versions in the snapshot, for each partition of the grid.
         seed: What its windows add to the digest.
         reads: Its inputs.
+        wanted: What its gates want to know; None for nothing.
     """
 
     dataset: Dataset
@@ -92,6 +101,7 @@ class _Stage:
     heads: NDArray[np.int64]
     seed: int
     reads: list[_Read]
+    wanted: Wanted | None
 
 
 class Dispatcher:
@@ -101,12 +111,11 @@ class Dispatcher:
 
     Args:
         project: The user's project.
-        snapshot: Definitions and heads when the run was submitted or resumed; while this coordinator lives
-            only its runs move heads.
+        snapshot: Definitions and heads when the run was submitted or resumed; heads have moved since.
         plan: The plan of the run.
         run: The run.
         tried: Attempts that earlier sessions of the run made, for each dataset and key.
-        published: Heads that runs have moved since the snapshot, by dataset and key; grows while they run.
+        lifts_holds: Whether the run builds also what rollbacks hold.
     """
 
     def __init__(
@@ -117,16 +126,17 @@ class Dispatcher:
         run: Run,
         *,
         tried: Mapping[tuple[str, str], int],
-        published: Mapping[tuple[str, str], int],
+        lifts_holds: bool,
     ) -> None:
         self._project = project
         self._run = run
         self._tried = tried
-        self._published = published
+        self._lifts_holds = lifts_holds
         self._data_root = f"{project.paths.data}/"
         self._stages = [
             _stage(project.datasets[part.name], part.indices, snapshot, project.sources) for part in plan.datasets
         ]
+        self._has_baselines = any(stage.wanted is not None for stage in self._stages)
         self._can_resume = any(stage.dataset.batches_ms is not None for stage in self._stages)
 
     def prepare(
@@ -147,7 +157,18 @@ class Dispatcher:
             self._one(start, first_id + n, now_ms, mine, versions)
             for n, (start, mine) in enumerate(zip(starts, keys, strict=True))
         ]
+        if not self._lifts_holds:
+            prepared = without_held(tx, prepared)
+        if self._has_baselines:
+            asked = [self._asked(start) for start in starts]
+            prepared = with_baselines(partial(self._present, tx), prepared, asked, self._data_root)
         return going_on(tx, prepared, self._project.paths.data) if self._can_resume else prepared
+
+    def _asked(self, start: StartAttempt) -> Asked | None:
+        stage = self._stages[start.stage]
+        if stage.wanted is None:
+            return None
+        return Asked(stage.wanted, stage.grid, int(stage.indices[start.position]))
 
     def _keys_read_by(self, start: StartAttempt) -> list[list[str]]:
         """Return the keys that a task reads, for each of its inputs."""
@@ -168,11 +189,16 @@ class Dispatcher:
         return {
             dataset: {
                 key: version
-                for key, version in zip(asked, tx.heads(dataset, list(asked)), strict=True)
+                for key, version in zip(asked, self._present(tx, dataset, list(asked)), strict=True)
                 if version is not None
             }
             for dataset, asked in wanted.items()
         }
+
+    def _present(self, tx: Transaction, dataset: str, keys: list[str]) -> list[Version | None]:
+        if self._run.publication.is_staged:
+            return tx.staged_or_heads(self._run.id, dataset, keys)
+        return tx.heads(dataset, keys)
 
     def _one(
         self,
@@ -189,20 +215,19 @@ class Dispatcher:
         inputs: list[InputPin] = []
         pinned: list[int] = []
         digest = stage.seed
+        refusal: Failure | None = None
         for read, wanted in zip(stage.reads, keys, strict=True):
             heads = versions[read.entry.dataset]
             pins = [heads[upstream_key] for upstream_key in wanted if upstream_key in heads]
             if len(pins) < len(wanted) and not read.entry.allow_missing:
-                raise InternalError(f"{name}/{key} was started before all of {read.entry.dataset} had a version")
-            ids = [version.id for version in pins]
-            pinned += ids
-            digest += pinned_digest(read.seed, ids)
+                lost = next(upstream_key for upstream_key in wanted if upstream_key not in heads)
+                refusal = input_taken_back(read.entry.dataset, lost)
+            pinned += [version.id for version in pins]
+            digest += pinned_digest(read.seed, [version.identity for version in pins])
             inputs.append(self._input(read, pins))
         path = layout.stage_path(name, run.id, key, attempt_id)
         number = self._tried.get((name, key), 0) + start.number
-        # Numbers only grow: whichever is larger was published later.
-        expects = max(self._published.get((name, key), 0), int(stage.heads[index])) or None
-        attempt = Attempt(attempt_id, run.id, name, key, number, AttemptState.RUNNING, path, expects, now_ms)
+        attempt = Attempt(attempt_id, run.id, name, key, number, AttemptState.RUNNING, path, None, now_ms)
         order = Order(
             attempt=attempt_id,
             entry=dataset.entry,
@@ -224,7 +249,16 @@ class Dispatcher:
             partition_column=dataset.partition_column or "",
             zone=stage.grid.axis.zone if stage.grid.axis else "UTC",
         )
-        return InFlight(start, attempt, dataset, tuple(pinned), digest & (2**64 - 1)), order
+        flight = InFlight(
+            start,
+            attempt,
+            dataset,
+            tuple(pinned),
+            digest & (2**64 - 1),
+            replaces=bool(stage.heads[index]),
+            refusal=refusal,
+        )
+        return flight, order
 
     def _input(self, read: _Read, pins: Sequence[Version]) -> InputPin:
         source = read.source
@@ -234,6 +268,7 @@ class Dispatcher:
                 file.bytes,
                 file.hash,
                 version.key,
+                file.row_group,
             )
             for version in pins
             for file in version.files
@@ -258,4 +293,4 @@ def _stage(dataset: Dataset, indices: NDArray[np.int64], snapshot: Snapshot, sou
         for parameter, entry in dataset.inputs.items()
     ]
     seed = window_seed(dataset.partitioning)
-    return _Stage(dataset, snapshot.grids[name], indices, snapshot.heads[name].version, seed, reads)
+    return _Stage(dataset, snapshot.grids[name], indices, snapshot.heads[name].version, seed, reads, wants_of(dataset))

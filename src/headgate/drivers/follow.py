@@ -14,6 +14,7 @@ from headgate.drivers.progress import DatasetProgress, FailedTask, HeldBack, Pro
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, TaskState, has_failed
 from headgate.planning.codec import plan_from_json
+from headgate.store.quarantine import HELD_STATES
 from headgate.store.store import Made
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def follow(store: Store, run_id: str, watcher: Watcher | None) -> RunSummary | N
         for attempt in store.last_attempts(run.id)
         if attempt.failure is not None and has_failed(attempt.state, run.state)
     )
-    return RunSummary(run.id, run.state, progress, failures, plan.problems)
+    quarantined = len(store.quarantined(run=run.id, states=HELD_STATES))
+    conflicts = tuple(store.staged_conflicts(run.id)) if run.state is RunState.STAGED else ()
+    return RunSummary(run.id, run.state, progress, failures, plan.problems, quarantined, run.publication, conflicts)
 
 
 def _progress(store: Store, plan: Plan, run: Run, elapsed_s: float) -> Progress:
@@ -82,8 +85,10 @@ def _progress(store: Store, plan: Plan, run: Run, elapsed_s: float) -> Progress:
     rest_state = {
         RunState.SUCCEEDED: TaskState.SKIPPED,
         RunState.FAILED: TaskState.SKIPPED,
+        RunState.STAGED: TaskState.SKIPPED,
         RunState.CANCELLED: TaskState.CANCELLED,
     }.get(run.state, TaskState.WAITING)
+    taken = store.taken(run.id)
     datasets = []
     ended = left = 0
     for part in plan.datasets:
@@ -96,11 +101,15 @@ def _progress(store: Store, plan: Plan, run: Run, elapsed_s: float) -> Progress:
         rest = len(part.indices) - sum(counts.values())
         # It was said up to a second ago, and somebody may have asked for a retry since.
         counts[TaskState.BLOCKED] = min(blocked.get(part.name, 0), rest)
-        counts[rest_state] = rest - counts[TaskState.BLOCKED]
+        mine_taken = taken.get(part.name, 0)
+        counts[rest_state] = rest - counts[TaskState.BLOCKED] - mine_taken
+        counts[TaskState.SKIPPED] = counts.get(TaskState.SKIPPED, 0) + mine_taken
         left += counts[TaskState.RUNNING] + counts.get(TaskState.WAITING, 0)
         ended += mine.succeeded + counts[TaskState.FAILED]
         datasets.append(
-            DatasetProgress(part.name, {state: n for state, n in counts.items() if n}, mine.succeeded - mine.new)
+            DatasetProgress(
+                part.name, {state: n for state, n in counts.items() if n}, mine.succeeded - mine.new, mine_taken
+            )
         )
     return Progress(run.id, tuple(datasets), ended, left, elapsed_s, draining=False, held=_held(store, run))
 

@@ -90,7 +90,11 @@ def forecast(
         most_tasks=MOST_TASKS,
     )
     found = simulate(outset.setting, runs=RUNS, looks=0, budget_s=GLANCE_S)
-    datasets = dataset_forecasts(outset, outset.setting, found)
+    rates, stages = project.config.rates, outset.setting.stages
+    datasets = tuple(
+        replace(one, cost=cost_of(rates, stage, one))
+        for stage, one in zip(stages, dataset_forecasts(outset, outset.setting, found), strict=True)
+    )
     chain = chain_of(outset.setting)
     return Forecast(
         found.runs,
@@ -104,11 +108,11 @@ def forecast(
         is_coarse=outset.is_coarse,
         datasets=datasets,
         slot_ms=sum(one.busy_ms for one in datasets),
-        pools=_pools(outset.setting.stages, datasets),
+        pools=_pools(stages, datasets),
         read_bytes=_known_sum(one.read_bytes for one in datasets),
         written_bytes=_known_sum(one.written_bytes for one in datasets),
         unsized=tuple(one.name for one in datasets if one.read_bytes is None or one.written_bytes is None),
-        cost=cost_of(project.config.rates, outset.setting.stages, datasets),
+        cost=_cost(rates, datasets),
         chain=chain,
         chain_ms=sum(link.elapsed_ms for link in chain),
         widest=_widest(outset.setting),
@@ -145,6 +149,7 @@ def dataset_forecasts(outset: Outset, setting: Setting, found: Simulation) -> tu
                 basis,
                 int(read.sum()) if (read >= 0).all() else None,
                 int(written.sum()) if (written >= 0).all() else None,
+                milliseconds(found.ended_ms[n], 0.9),
             )
         )
     return tuple(made)
@@ -203,20 +208,26 @@ def _pools(stages: Sequence[Stage], datasets: Sequence[DatasetForecast]) -> tupl
     return tuple(PoolUse(name, slot_ms) for name, slot_ms in sorted(taken.items()))
 
 
-def cost_of(rates: RatesSection, stages: Sequence[Stage], datasets: Sequence[DatasetForecast]) -> Cost | None:
-    """Return what datasets cost by the rates of headgate.toml; None if there are none."""
-    if rates.is_free and all(pool.is_free for pool in rates.pools.values()):
+def cost_of(rates: RatesSection, stage: Stage, one: DatasetForecast) -> Cost | None:
+    """Return what a dataset costs by the rates of headgate.toml; None if there are none."""
+    if rates.is_free:
         return None
     amount, is_partial = 0.0, False
-    for stage, one in zip(stages, datasets, strict=True):
-        for slots, prices in ((1, rates), *((slots, rates.pools.get(pool)) for pool, slots in stage.pools)):
-            if prices is None:
-                continue
-            amount += slots * one.busy_ms / _HOUR_MS * prices.slot_hour
-            for price, size in ((prices.gb_read, one.read_bytes), (prices.gb_written, one.written_bytes)):
-                amount += price * (size or 0) / _GB
-                is_partial = is_partial or bool(price and size is None)
+    for slots, prices in ((1, rates), *((slots, rates.pools.get(pool)) for pool, slots in stage.pools)):
+        if prices is None:
+            continue
+        amount += slots * one.busy_ms / _HOUR_MS * prices.slot_hour
+        for price, size in ((prices.gb_read, one.read_bytes), (prices.gb_written, one.written_bytes)):
+            amount += price * (size or 0) / _GB
+            is_partial = is_partial or bool(price and size is None)
     return Cost(round(amount, 4), rates.currency, is_partial)
+
+
+def _cost(rates: RatesSection, datasets: Sequence[DatasetForecast]) -> Cost | None:
+    known = [one.cost for one in datasets if one.cost is not None]
+    if rates.is_free:
+        return None
+    return Cost(round(sum(one.amount for one in known), 4), rates.currency, any(one.is_partial for one in known))
 
 
 def _known_sum(sizes: Iterable[int | None]) -> int | None:
@@ -238,7 +249,7 @@ def forecast_to_json(found: Forecast) -> str:
 def forecast_from_json(text: str) -> Forecast:
     """Return a forecast from how it is recorded; what an earlier Headgate did not know has its default."""
     values: dict[str, Any] = {k: v for k, v in json.loads(text).items() if k in Forecast.__dataclass_fields__}
-    many: dict[str, Callable[..., object]] = {"datasets": DatasetForecast, "pools": PoolUse, "chain": ChainLink}
+    many: dict[str, Callable[..., object]] = {"datasets": _dataset, "pools": PoolUse, "chain": ChainLink}
     for key, kind in many.items():
         values[key] = tuple(kind(**one) for one in values.get(key, ()))
     single: dict[str, Callable[..., object]] = {"cost": Cost, "widest": WidestStage, "accuracy": Accuracy}
@@ -249,11 +260,22 @@ def forecast_from_json(text: str) -> Forecast:
     return Forecast(**values)
 
 
+def _dataset(**values: Any) -> DatasetForecast:
+    cost = values.pop("cost", None)
+    return DatasetForecast(**values, cost=Cost(**cost) if cost else None)
+
+
 def accuracy(store: Store) -> Accuracy | None:
     """Return how the last forecasts fared; None if there were none to compare."""
     errors, within = [], 0
     for told in store.foretold():
-        if told.state not in _ENDED or told.was_disturbed or told.finished_ms is None or told.p50_ms is None:
+        if (
+            told.state not in _ENDED
+            or told.was_disturbed
+            or told.was_guessed
+            or told.finished_ms is None
+            or told.p50_ms is None
+        ):
             continue
         elapsed_ms = max(1, told.finished_ms - told.created_ms)
         errors.append(told.p50_ms / elapsed_ms - 1)

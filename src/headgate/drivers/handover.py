@@ -10,6 +10,7 @@ import numpy as np
 
 from headgate.drivers.active import Controls
 from headgate.drivers.clock import now_ms
+from headgate.drivers.control import lift_pause
 from headgate.drivers.naming import named_run
 from headgate.drivers.resume import RETRY, restore
 from headgate.drivers.steering import SUBMIT
@@ -32,22 +33,26 @@ if TYPE_CHECKING:
 
 HELD = frozenset({RunState.QUEUED, RunState.RUNNING})
 _ON_OVERLAP = "--overlap join waits for them and takes them, --overlap queue builds them after it."
+_STAGED_OVERLAP = "One of the two publishes together, so none can take from it: wait until it has ended, or cancel it."
 
 
 def _refuse_overlap(store: Store, new: Run, ranks: Mapping[str, int], hint: str) -> None:
     """Refuse a run that shares partitions with one that is under way, unless it knows what to do then.
 
-    A run of a higher class takes them over.
+    A run of a higher class takes them over. Nobody can take what a run has only staged, or build on it.
 
     Raises:
         ConflictError: It does.
     """
-    if Controls.from_json(new.controls).overlap is not OnOverlap.REFUSE:
-        return
+    is_told = Controls.from_json(new.controls).overlap is not OnOverlap.REFUSE
     plan, rank = plan_from_json(new.plan), ranks.get(new.service_class, 0)
     for listed in store.runs(states=HELD):
         run = store.run(listed.id)
-        if run is None or rank > ranks.get(run.service_class, 0):
+        if run is None:
+            continue
+        is_above = rank > ranks.get(run.service_class, 0)
+        is_staged = (new if is_above else run).publication.is_staged
+        if (is_above or is_told) and not is_staged:
             continue
         held = {part.name: part.indices for part in plan_from_json(run.plan).datasets}
         for part in plan.datasets:
@@ -55,12 +60,20 @@ def _refuse_overlap(store: Store, new: Run, ranks: Mapping[str, int], hint: str)
             if len(shared):
                 raise ConflictError(
                     f"run {run.id} is under way and builds {len(shared):,} of these partitions of {part.name}",
-                    hint=hint,
+                    hint=_STAGED_OVERLAP if is_staged else hint,
                 )
 
 
 def hand_over(
-    store: Store, run: Run, ranks: Mapping[str, int], *, is_new: bool, retry: bool, reason: str, author: str
+    store: Store,
+    run: Run,
+    ranks: Mapping[str, int],
+    *,
+    is_new: bool,
+    retry: bool,
+    reason: str,
+    author: str,
+    lifts_pause: bool = False,
 ) -> int:
     """Leave a run to the coordinator that is alive, unless it shares partitions with one that is under way.
 
@@ -72,6 +85,7 @@ def hand_over(
         retry: Whether what failed in it gets another chance.
         reason: Why.
         author: Who asks.
+        lifts_pause: Whether it starts although it was paused before it was interrupted or ended.
 
     Returns:
         The number of the request, by which its answer is found.
@@ -88,6 +102,8 @@ def hand_over(
             run.id, RunState.QUEUED, author=author, reason=reason, now_ms=now_ms(), expected=frozenset({run.state})
         ):
             raise ConflictError(f"run {run.id} is not {run.state} any more", hint="Look at headgate status.")
+        if lifts_pause:
+            lift_pause(store, tx, run.id, author=author, reason=reason)
         if retry:
             # Now, so that it counts whoever takes the run up.
             body: dict[str, object] = {"first": store.next_id()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from headgate.crashpoints import crash_point
 from headgate.drivers.ranged import gathered
 from headgate.tables import layout
+from headgate.worker.messages import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from headgate.drivers.active import ActiveRun
     from headgate.drivers.dispatch import InFlight
     from headgate.store.store import Transaction
-    from headgate.worker.messages import Order
+    from headgate.worker.messages import AttemptReport, Order
 
 
 class Intents:
@@ -34,6 +35,7 @@ class Intents:
         self._data_root = data_root
         self._with_directories: set[str] = set()
         """Runs whose directories exist."""
+        self._refused: list[AttemptReport] = []
         self.next_id = 0
         """The number that the next attempt gets."""
 
@@ -47,7 +49,9 @@ class Intents:
         flights: list[InFlight] = []
         for run_id, mine in by_run.items():
             run = self._runs[run_id]
-            begun, sent = gathered(run.dispatcher.prepare(tx, mine, first_id=self.next_id, now_ms=now_ms))
+            prepared = run.dispatcher.prepare(tx, mine, first_id=self.next_id, now_ms=now_ms)
+            begun, sent = gathered([one for one in prepared if one[0].refusal is None])
+            begun += self._refuse(prepared)
             for flight in begun:
                 run.in_flight[flight.start.task] = flight.attempt.id
                 run.retried.pop(flight.start.task, None)
@@ -60,6 +64,20 @@ class Intents:
         for flight in flights:
             self._in_flight[flight.attempt.id] = flight
         return orders
+
+    def _refuse(self, prepared: Sequence[tuple[InFlight, Order]]) -> list[InFlight]:
+        """Return the attempts that must not begin; they fail with the next outcomes."""
+        refused = [flight for flight, _ in prepared if flight.refusal is not None]
+        for flight in refused:
+            why = flight.refusal
+            assert why is not None
+            self._refused.append(Failed(flight.attempt.id, why.error_class, why.message, why.hint, why.traceback))
+        return refused
+
+    def taken_refusals(self) -> list[AttemptReport]:
+        """Return, once, the outcomes of attempts that were recorded but must not begin."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def forget(self, run: str) -> None:
         """Let go of a run."""

@@ -28,18 +28,21 @@ from headgate.drivers.breaker_book import BreakerBook
 from headgate.drivers.clock import now_ms
 from headgate.drivers.dispatch import Dispatcher
 from headgate.drivers.history import histories
+from headgate.drivers.holding import lifts_holds
 from headgate.drivers.intents import Intents
 from headgate.drivers.outcomes import Recorder
 from headgate.drivers.ranged import taken_apart
 from headgate.drivers.resume import RETRY, Recorded
 from headgate.drivers.sizing import batch_limits, sizes_of
+from headgate.drivers.staged import finish
 from headgate.drivers.steering import Steering
 from headgate.drivers.submission import new_run, shared_with
 from headgate.drivers.telling import Teller
 from headgate.errors import UnavailableError
 from headgate.model.policy import OnOverlap
-from headgate.model.run import RunState
+from headgate.model.run import Publication, RunState
 from headgate.planning.stages import Terms, make_stages
+from headgate.store.quarantine import HELD_STATES
 from headgate.tables import layout
 from headgate.worker.messages import Progressed, Staged
 
@@ -110,9 +113,9 @@ class Coordinator:
             self._runs,
             self._in_flight,
             project.paths.data,
+            project.config.parameters,
             author=author,
             handle=self._handle,
-            is_awaited=lambda: intake is not None and intake.waiting > 0,
         )
         self._breaker_book = BreakerBook(store.breakers(), author=author)
         self._teller = Teller(self.scheduler, self._runs, watcher)
@@ -139,10 +142,17 @@ class Coordinator:
         reason: str,
         service_class: str = "backfill",
         overlap: OnOverlap = OnOverlap.REFUSE,
+        publication: Publication = Publication.EACH,
     ) -> str:
         """Record a new run; return its id. `drive` starts it."""
         run = new_run(
-            plan, RunState.RUNNING, reason=reason, author=self._author, service_class=service_class, overlap=overlap
+            plan,
+            RunState.RUNNING,
+            reason=reason,
+            author=self._author,
+            service_class=service_class,
+            overlap=overlap,
+            publication=publication,
         )
         with self._store.transaction() as tx:
             tx.observe(world.observations, author=self._author, now_ms=run.created_ms)
@@ -200,7 +210,10 @@ class Coordinator:
             self._watcher.progressed(self._first.progress())
             if self._interrupted:
                 self._watcher.interrupted(self._interrupted)
-        return self._first.summary()
+        return self._summary(self._first)
+
+    def _summary(self, run: ActiveRun) -> RunSummary:
+        return run.summary(len(self._store.quarantined(run=run.run.id, states=HELD_STATES)))
 
     def _awaited(self) -> int:
         """Return how many runs are about to join those in hand."""
@@ -226,9 +239,12 @@ class Coordinator:
             name: known for name, one in effective.items() if (known := self._typical_ms(name) or one.typical_ms)
         }
         terms = Terms(effective, order, typical_ms, self._batch_limits(plan, world))
-        stages = make_stages(plan, snapshot, recorded.states, terms)
+        stages = make_stages(
+            plan, snapshot, recorded.states, terms, inherited=recorded.inherited, changed=recorded.changed
+        )
         concurrency = next((one.run_concurrency for one in effective.values()), None)
-        dispatcher = Dispatcher(project, snapshot, plan, run, tried=recorded.tried, published=self._recorder.published)
+        in_spite = lifts_holds(self._store.plan(run.plan_hash))
+        dispatcher = Dispatcher(project, snapshot, plan, run, tried=recorded.tried, lifts_holds=in_spite)
         self._todo += self._handle(
             RunSubmitted(
                 run.id,
@@ -250,6 +266,7 @@ class Coordinator:
             controls,
             dict(recorded.unchanged),
             concurrency,
+            lifts_holds=in_spite,
         )
         active.ended_before = active.progress().ended
         self._runs[run.id] = active
@@ -289,7 +306,8 @@ class Coordinator:
         return outcomes
 
     def _reports(self, wait_s: float) -> list[AttemptReport]:
-        return taken_apart(self._executor.poll(wait_s), self._in_flight, self._stopping)
+        refused = self._intents.taken_refusals()
+        return refused + taken_apart(self._executor.poll(0.0 if refused else wait_s), self._in_flight, self._stopping)
 
     def _turn(self, outcomes: Sequence[AttemptReport]) -> None:
         """Take outcomes in and let what follows begin: one transaction, then the orders."""
@@ -329,6 +347,8 @@ class Coordinator:
                 crash_point("coordinator.after_batch")
         self._executor.submit(*orders)
         for effect in todo:
+            if isinstance(effect, FinishRun) and self._runs[effect.run].run.publication.is_staged:
+                crash_point("together.after_move")
             if isinstance(effect, StopAttempt | YieldAttempt):
                 attempt = self._runs[effect.run].in_flight.get(effect.task)
                 if attempt is None:
@@ -378,9 +398,13 @@ class Coordinator:
         if run.cancel is not None:
             author, reason = run.cancel.author, run.cancel.reason
             tx.settle_commands([(run.cancel.id, "")])
-        tx.set_run_state(effect.run, effect.state, author=author, reason=reason, now_ms=now_ms())
+        taken = {part.name: part.taken for part in run.progress().datasets if part.taken}
+        state = effect.state
+        if run.run.publication.is_staged and state is RunState.SUCCEEDED:
+            state, reason, run.conflicts = finish(tx, run.run, author=author, now_ms=now_ms())
+        tx.set_run_state(effect.run, state, author=author, reason=reason, now_ms=now_ms(), taken=taken)
         self._teller.conclude(tx, run, now_ms())
-        run.ended = effect.state
+        run.ended = state
         run.ended_s = time.monotonic()
 
     def _forget(self) -> None:
@@ -394,7 +418,7 @@ class Coordinator:
                 if run.ended is RunState.INTERRUPTED:
                     self._interrupted.append(run_id)
             elif self._watcher is not None and (others := len(self._runs) + self._awaited()):
-                self._watcher.ended(run.summary(), others)
+                self._watcher.ended(self._summary(run), others)
 
 
 def _staged_by(outcome: AttemptReport) -> list[str]:

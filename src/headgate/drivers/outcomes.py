@@ -1,7 +1,8 @@
-"""From what executors report to what is recorded and published, and to the events that the scheduler gets."""
+"""From what executors report to what is recorded, published or quarantined, and to the events of the scheduler."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, assert_never
 
 from headgate.core.events import (
@@ -12,11 +13,14 @@ from headgate.core.events import (
     AttemptYielded,
 )
 from headgate.drivers.batches import saved_batch
+from headgate.drivers.emptied import with_not_empty
+from headgate.drivers.refusals import findings, refusal
 from headgate.drivers.renewal import renewing
+from headgate.drivers.schemas import SchemaGate
 from headgate.errors import ConflictError, InternalError
 from headgate.model.run import AttemptState, ErrorClass, Failure, TaskState
 from headgate.model.version import File
-from headgate.store.store import OVERTAKEN, Candidate, Published
+from headgate.store.store import Candidate, Published
 from headgate.tables import layout
 from headgate.worker.messages import Cancelled, Failed, Lost, Progressed, Returned, Staged, Yielded
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from headgate.core.events import Event
     from headgate.drivers.active import ActiveRun
     from headgate.drivers.dispatch import InFlight
+    from headgate.model.version import Parameters
     from headgate.store.store import Transaction
     from headgate.worker.messages import AttemptReport
 
@@ -41,9 +46,9 @@ class Recorder:
         runs: The runs in hand, by id.
         in_flight: Attempts that were ordered and have not come back, by number.
         data_root: The data folder.
+        parameters: What every attempt is given.
         author: Who publishes, for the journal.
         handle: Gives an event to the scheduler.
-        is_awaited: Tells whether a run is about to join them, which has looked at heads already.
     """
 
     def __init__(
@@ -51,28 +56,38 @@ class Recorder:
         runs: Mapping[str, ActiveRun],
         in_flight: dict[int, InFlight],
         data_root: Path,
+        parameters: Parameters,
         *,
         author: str,
         handle: Callable[[Event], list[Effect]],
-        is_awaited: Callable[[], bool],
     ) -> None:
         self._runs = runs
         self._in_flight = in_flight
         self._data_root = data_root
+        self._parameters = json.dumps(parameters, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         self._author = author
         self._handle = handle
-        self._is_awaited = is_awaited
         self._fenced: list[InFlight] = []
-        self.published: dict[tuple[str, str], int] = {}
-        """Versions that were published here, by dataset and key."""
+        self._schemas = SchemaGate()
 
     def absorb(self, tx: Transaction, outcomes: Sequence[AttemptReport], now_ms: int) -> list[Effect]:
         """Publish and record outcomes and progress; return what the scheduler makes of them."""
         staged: list[tuple[InFlight, Staged]] = []
+        refused: list[tuple[InFlight, Candidate, Failure]] = []
         ended: list[tuple[int, AttemptState, Failure | None]] = []
         effects: list[Effect] = []
-        for outcome in outcomes:
+        outcomes = with_not_empty(tx, outcomes, self._in_flight)
+        for outcome in self._schemas.judged(tx, outcomes, self._in_flight):
             match outcome:
+                case Staged(attempt=attempt) if (why := refusal(attempt, findings(outcome.gates))) is not None:
+                    flight = self._flight(attempt)
+                    candidate = self._candidate(flight, outcome)
+                    end = self._fail(attempt, why, effects)
+                    # Of one that is tried again nothing is kept.
+                    if end[1] is AttemptState.FAILED:
+                        refused.append((flight, candidate, why))
+                    else:
+                        ended.append(end)
                 case Staged(attempt=attempt):
                     staged.append((self._take(attempt), outcome))
                 case Failed(attempt=attempt):
@@ -99,6 +114,8 @@ class Recorder:
                     assert_never(outcome)
         if ended:
             tx.end_attempts(ended, now_ms=now_ms)
+        if refused:
+            self._quarantine(tx, refused, now_ms)
         if staged:
             effects += self._publish(tx, staged, now_ms)
         return effects
@@ -161,9 +178,14 @@ class Recorder:
         run.retried[task] = attempt
         return attempt, AttemptState.RETRIED, failure
 
+    def _quarantine(self, tx: Transaction, refused: Sequence[tuple[InFlight, Candidate, Failure]], now_ms: int) -> None:
+        fenced = tx.quarantine([(one, why) for _, one, why in refused], author=self._author, now_ms=now_ms)
+        numbers = {candidate.attempt for candidate, _ in fenced}
+        self._fenced += [flight for flight, candidate, _ in refused if candidate.attempt in numbers]
+
     def _publish(self, tx: Transaction, staged: Sequence[tuple[InFlight, Staged]], now_ms: int) -> list[Effect]:
         candidates = [self._candidate(flight, result) for flight, result in staged]
-        candidates = renewing(tx, candidates, {f.attempt.id for f, _ in staged if f.attempt.expects}, self._data_root)
+        candidates = renewing(tx, candidates, {f.attempt.id for f, _ in staged if f.replaces}, self._data_root)
         verdicts = tx.publish(candidates, author=self._author, now_ms=now_ms)
         effects: list[Effect] = []
         for verdict, (flight, _) in zip(verdicts, staged, strict=True):
@@ -172,15 +194,13 @@ class Recorder:
             match verdict:
                 case Published.NEW:
                     run.failures.pop(task, None)
-                    if len(self._runs) > 1 or self._is_awaited():  # A run that is alone has nobody to tell.
-                        self.published[attempt.dataset, attempt.key] = attempt.id
                     effects += self._handle(AttemptSucceeded(attempt.run, task, changed=True))
                 case Published.UNCHANGED:
                     run.failures.pop(task, None)
                     run.unchanged[attempt.dataset] += 1
                     effects += self._handle(AttemptSucceeded(attempt.run, task, changed=False))
                 case Published.SUPERSEDED:
-                    run.remember(flight, OVERTAKEN)
+                    run.remember(flight, tx.why_superseded(attempt.id))
                     effects += self._handle(AttemptFailed(attempt.run, task, ErrorClass.PERMANENT))
                 case Published.FENCED:
                     self._fenced.append(flight)
@@ -207,4 +227,7 @@ class Recorder:
             watermark_ms=result.watermark_ms,
             offsets=result.offsets,
             started_ms=result.started_ms,
+            gates=findings(result.gates),
+            parameters=self._parameters,
+            lifts_holds=self._runs[attempt.run].lifts_holds,
         )

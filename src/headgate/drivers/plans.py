@@ -7,30 +7,37 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from headgate.drivers.forecast import forecast_from_json
+from headgate.drivers.forecast import forecast, forecast_from_json, forecast_to_json
 from headgate.drivers.proposal import facts_of
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, UsageError
-from headgate.model.guard_rail import Outcome
+from headgate.model.guard_rail import Outcome, Rule
 from headgate.model.names import shown
 from headgate.model.plan import Decision, StoredPlan
-from headgate.model.verdict import may_approve
+from headgate.model.run import TaskState
+from headgate.model.verdict import Verdict, may_approve
 from headgate.planning.binding import basis, changes
 from headgate.planning.codec import plan_from_json, plan_hash, plan_to_json
-from headgate.planning.guard_rails import judge
+from headgate.planning.guard_rails import Amounts, Facts, judge
+from headgate.planning.overrides import unheard
 from headgate.planning.planner import make_plan
 from headgate.planning.verdict_codec import verdict_from_json, verdict_to_json
+from headgate.planning.wording import objection_text
 
 if TYPE_CHECKING:
     from headgate.drivers.proposal import Proposal
+    from headgate.drivers.resume import Recorded
     from headgate.drivers.world import World
     from headgate.model.plan import Plan
+    from headgate.model.run import Run
     from headgate.planning.binding import Change
     from headgate.project.load import Project
     from headgate.store.store import Store
 
 SHORT = 12
 """How much of a plan's hash is shown: enough to name it."""
+_ASKED_AGAIN = frozenset({Rule.PROTECTED, Rule.RETENTION, Rule.SNAPSHOT_ONLY, Rule.NON_IDEMPOTENT})
+"""Rules about the partitions that are built, which may object to a run that goes on though they did not to its plan."""
 
 
 class Standing(StrEnum):
@@ -81,11 +88,6 @@ def keep(store: Store, project: Project, proposal: Proposal, now_ms: int) -> Sto
         now_ms: UTC milliseconds.
     """
     text = plan_to_json(proposal.plan)
-    made_from = {
-        "heads": basis(proposal.world.snapshot, proposal.plan),
-        "guard_rails": project.guard_rails.fingerprint,
-        "declared": _declared(project, proposal.plan),
-    }
     stored = StoredPlan(
         hash=plan_hash(text),
         project=project.config.project.name,
@@ -94,7 +96,7 @@ def keep(store: Store, project: Project, proposal: Proposal, now_ms: int) -> Sto
         service_class=proposal.service_class,
         created_ms=now_ms,
         expires_ms=now_ms + project.config.plans.expire,
-        basis=json.dumps(made_from, sort_keys=True),
+        basis=_made_from(project, proposal.world, proposal.plan),
         verdict=verdict_to_json(proposal.verdict),
         forecast=proposal.forecast_json,
         body=text,
@@ -107,6 +109,53 @@ def keep(store: Store, project: Project, proposal: Proposal, now_ms: int) -> Sto
                 "plan.override", author=override.author, run="", reason=override.because, body=body, now_ms=now_ms
             )
     return store.plan(stored.hash) or stored
+
+
+def keep_rest(store: Store, project: Project, shown: Plan, world: World, rest: Plan, *, now_ms: int) -> None:
+    """Keep what is left of a plan of which others have built a part, so that what was decided stands with its run.
+
+    The verdict is that of the plan that was shown, which it was decided by; the forecast is of what is left.
+
+    Args:
+        store: The state store.
+        project: The user's project.
+        shown: The plan as it was shown; if it was not kept, what is left is not kept either.
+        world: How things stand now.
+        rest: What is left of it.
+        now_ms: UTC milliseconds.
+    """
+    stored = store.plan(plan_hash(plan_to_json(shown)))
+    if stored is None:
+        return
+    found = forecast(
+        project,
+        store,
+        world.snapshot,
+        rest,
+        owner=stored.author,
+        service_class=stored.service_class,
+        observations=world.observations,
+    )
+    text = plan_to_json(rest)
+    kept = replace(
+        stored,
+        hash=plan_hash(text),
+        created_ms=now_ms,
+        basis=_made_from(project, world, rest),
+        forecast=forecast_to_json(found) if found else "",
+        body=text,
+    )
+    with store.transaction() as tx:
+        tx.add_plan(kept)
+
+
+def _made_from(project: Project, world: World, plan: Plan) -> str:
+    made_from = {
+        "heads": basis(world.snapshot, plan),
+        "guard_rails": project.guard_rails.fingerprint,
+        "declared": _declared(project, plan),
+    }
+    return json.dumps(made_from, sort_keys=True)
 
 
 def named_plan(store: Store, project: Project, text: str) -> StoredPlan:
@@ -216,16 +265,56 @@ def _judge_again(store: Store, project: Project, stored: StoredPlan, plan: Plan,
     Raises:
         ConflictError: A rule objects that did not.
     """
-    said = {(finding.rule, finding.dataset) for finding in verdict_from_json(stored.verdict).findings}
     forecast = forecast_from_json(stored.forecast) if stored.forecast else None
     facts = replace(facts_of(project, store, plan, forecast), now_ms=now_ms)
     snapshot = look(project, store, now_ms).snapshot
     verdict = judge(plan, snapshot, project.guard_rails, facts, reason=stored.reason)
-    for finding in verdict.findings:
-        if finding.outcome is not Outcome.ALLOW and (finding.rule, finding.dataset) not in said:
-            where = f" of {finding.dataset}" if finding.dataset else ""
-            name, what = stored.hash[:SHORT], f"{finding.rule}{where}: {finding.value}; {finding.limit}"
-            raise ConflictError(f"plan {name} does not hold any more: {what}", hint=_again(name, Standing.EXPIRED))
+    new = unheard(verdict, verdict_from_json(stored.verdict))
+    if new:
+        name = stored.hash[:SHORT]
+        raise ConflictError(
+            f"plan {name} does not hold any more: {objection_text(new[0])}", hint=_again(name, Standing.EXPIRED)
+        )
+
+
+def judge_rest(project: Project, store: Store, world: World, run: Run, recorded: Recorded) -> None:
+    """Hold what is left to do of a run to the guard rails, as things are now.
+
+    Windows have ended since, files are gone, attempts have failed. What the verdict of its plan let pass still
+    passes, overrides included. Rules of amounts and of reasons were asked of the plan as a whole, and are not asked
+    again.
+
+    Args:
+        project: The user's project.
+        store: Its state store.
+        world: How things stand now.
+        run: The run.
+        recorded: What is recorded of it, for a retry without what has failed.
+
+    Raises:
+        ConflictError: A rule objects that did not.
+    """
+    parts = []
+    for part in recorded.plan.datasets:
+        left = (recorded.states[part.name] == TaskState.WAITING) & ~part.blocked
+        if part.name in recorded.inherited:
+            left &= ~recorded.inherited[part.name]
+        if left.any():
+            parts.append(replace(part, indices=part.indices[left], why=part.why[left], blocked=part.blocked[left]))
+    rest = replace(recorded.plan, datasets=tuple(parts))
+    stored = store.plan(run.plan_hash)
+    said = verdict_from_json(stored.verdict) if stored else Verdict.of(())
+    facts = Facts(world.snapshot.as_of_ms, Amounts(0, 0, 0.0))
+    found = judge(rest, world.snapshot, project.guard_rails, facts, reason=run.reason)
+    new = [finding for finding in unheard(found, said) if finding.rule in _ASKED_AGAIN]
+    if new:
+        more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
+        names = " ".join(dict.fromkeys(one.dataset or "" for one in new))
+        overrides = " ".join(f'--override {rule} --because "..."' for rule in dict.fromkeys(one.rule for one in new))
+        raise ConflictError(
+            f"run {run.id} must not go on: {objection_text(new[0])}{more}",
+            hint=f'Plan what is left without it, or in spite of that: headgate plan {names} --reason "..." {overrides}',
+        )
 
 
 def _declared(project: Project, plan: Plan) -> dict[str, list[bool]]:

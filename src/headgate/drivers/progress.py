@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from headgate.model.reason import Wait
-from headgate.model.run import RunState, TaskState
+from headgate.model.run import Publication, RunState, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headgate.core.task_table import TaskTable
     from headgate.model.plan import Problem
     from headgate.model.run import Failure
+    from headgate.store.staged import Conflict
 
 
 _AS_ALWAYS = frozenset({Wait.UPSTREAM, Wait.SLOTS, Wait.DRAINING, Wait.BLOCKED})
@@ -23,11 +24,19 @@ _AS_ALWAYS = frozenset({Wait.UPSTREAM, Wait.SLOTS, Wait.DRAINING, Wait.BLOCKED})
 
 @dataclass(frozen=True, slots=True)
 class DatasetProgress:
-    """How many tasks of a dataset are in which state; `unchanged` of the succeeded ones published nothing new."""
+    """How many tasks of a dataset are in which state.
+
+    Args:
+        name: The dataset.
+        tasks: How many are in each state.
+        unchanged: How many of the succeeded ones published nothing new.
+        taken: How many of the skipped ones were left to another run, which has made them.
+    """
 
     name: str
     tasks: Mapping[TaskState, int]
     unchanged: int = 0
+    taken: int = 0
 
     @property
     def total(self) -> int:
@@ -91,13 +100,19 @@ class FailedTask:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """How a run, or this session of it, ended."""
+    """How a run, or this session of it, ended.
+
+    `quarantined` of its results are held, also from before; `conflicts` keep a staged one from being published.
+    """
 
     run: str
     state: RunState
     progress: Progress
     failures: tuple[FailedTask, ...] = ()
     problems: tuple[Problem, ...] = field(default=())
+    quarantined: int = 0
+    publication: Publication = Publication.EACH
+    conflicts: tuple[Conflict, ...] = ()
 
 
 class Watcher(Protocol):
@@ -139,6 +154,7 @@ def counts(table: TaskTable, unchanged: Mapping[str, int]) -> tuple[DatasetProgr
             stage.dataset,
             {state: row[state] for state in TaskState if row[state]},
             unchanged.get(stage.dataset, 0),
+            taken,
         )
-        for stage, row in zip(table.stages, table.counts, strict=True)
+        for stage, row, taken in zip(table.stages, table.counts, table.taken_over, strict=True)
     )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headgate.drivers.forecast import forecast, forecast_to_json
 from headgate.model.guard_rail import Rule
+from headgate.model.schema_diff import schema_diff
 from headgate.planning.guard_rails import Amounts, Facts, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from headgate.drivers.world import World
     from headgate.model.forecast import DatasetForecast, Forecast
     from headgate.model.plan import Plan
+    from headgate.model.schema_diff import SchemaDiff
     from headgate.model.verdict import Override, Verdict
+    from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
     from headgate.store.store import Store
 
@@ -33,6 +36,7 @@ class Proposal:
         author: Who made it.
         reason: Why; empty if nobody has said.
         service_class: Class of the run that it would become.
+        schema_changes: As the function of that name returns them.
     """
 
     world: World
@@ -43,6 +47,7 @@ class Proposal:
     author: str
     reason: str
     service_class: str
+    schema_changes: Mapping[str, SchemaDiff] = field(default_factory=dict)
 
     @property
     def forecast_json(self) -> str:
@@ -87,7 +92,21 @@ def propose(
     )
     facts = facts_of(project, store, plan, found)
     verdict = judge(plan, world.snapshot, project.guard_rails, facts, reason=reason, overrides=overrides)
-    return Proposal(world, plan, found, verdict, tuple(overrides), author, reason, service_class)
+    changes = schema_changes(store, world.snapshot, plan)
+    return Proposal(world, plan, found, verdict, tuple(overrides), author, reason, service_class, changes)
+
+
+def schema_changes(store: Store, snapshot: Snapshot, plan: Plan) -> dict[str, SchemaDiff]:
+    """Return how schemas are known to change, by dataset: what its code has made is not as other heads are."""
+    found = {}
+    for part in plan.datasets:
+        # With heads of both codes the store finds them at once. What a kept plan names may be gone.
+        heads = snapshot.heads.get(part.name)
+        if heads is not None and part.code in heads.codes and len(heads.codes) > 1:
+            known = store.schema_change(part.name, part.code)
+            if known is not None and (difference := schema_diff(*known)):
+                found[part.name] = difference
+    return found
 
 
 def facts_of(project: Project, store: Store, plan: Plan, found: Forecast | None) -> Facts:
@@ -116,6 +135,10 @@ def facts_of(project: Project, store: Store, plan: Plan, found: Forecast | None)
 
 
 def _amounts(one: DatasetForecast) -> Amounts:
-    """Return what one dataset takes; for how long its attempts are busy, since it has no end of its own."""
+    """Return what one dataset takes: its time is that from the start of the run until all of it is done."""
     known = one.read_bytes is not None and one.written_bytes is not None
-    return Amounts(one.busy_ms, (one.read_bytes or 0) + (one.written_bytes or 0) if known else None)
+    return Amounts(
+        one.p90_ms,
+        (one.read_bytes or 0) + (one.written_bytes or 0) if known else None,
+        None if one.cost is None or one.cost.is_partial else one.cost.amount,
+    )

@@ -47,14 +47,14 @@ def _as_one(orders: Sequence[Order]) -> Order:
         first,
         window=window,
         inputs=[_united(pins) for pins in zip(*(order.inputs for order in orders), strict=True)],
-        members=[Member(one.attempt, one.key, one.window, one.number, one.stage) for one in orders],
+        members=[Member(one.attempt, one.key, one.window, one.number, one.stage, one.baseline) for one in orders],
     )
 
 
 def _united(pins: Sequence[InputPin]) -> InputPin:
     """Return everything that any of some attempts reads through one parameter, each file once."""
     keys = dict.fromkeys(key for pin in pins for key in pin.keys)
-    files = {file.path: file for pin in pins for file in pin.files}
+    files = {(file.path, file.row_group): file for pin in pins for file in pin.files}
     return structs.replace(pins[0], keys=list(keys), files=list(files.values()))
 
 

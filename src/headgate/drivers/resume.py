@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from headgate.drivers.active import Controls
 from headgate.errors import ConflictError
-from headgate.model.run import AttemptState, RunState, TaskState
+from headgate.model.policy import OnOverlap
+from headgate.model.run import AttemptState, RunKind, RunState, TaskState
 from headgate.planning.codec import plan_from_json
 from headgate.planning.planner import with_problems
 
@@ -38,12 +40,16 @@ class Recorded:
         states: `TaskState` of each task, for each dataset.
         unchanged: How many succeeded tasks published nothing new, for each dataset.
         tried: Attempts so far, for each dataset and key.
+        inherited: Tasks whose partitions another run has made since this one was submitted, for each dataset.
+        changed: Tasks that have staged new content, which the heads do not show, for each dataset.
     """
 
     plan: Plan
     states: dict[str, NDArray[np.uint8]]
     unchanged: dict[str, int]
     tried: dict[tuple[str, str], int]
+    inherited: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    changed: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @staticmethod
     def fresh(plan: Plan) -> Recorded:
@@ -62,10 +68,20 @@ def check_state(run: Run, *, retry: bool) -> None:
     Raises:
         ConflictError: It cannot.
     """
+    if run.kind is RunKind.COMPACTION:
+        raise ConflictError(f"run {run.id} is a compaction: there is nothing to go on with", hint="headgate compact")
     if run.state in (RETRIABLE if retry else RESUMABLE):
         return
     if run.state is RunState.SUCCEEDED:
         raise ConflictError(f"run {run.id} has succeeded: nothing is left to do")
+    if run.state is RunState.STAGED:
+        raise ConflictError(
+            f"run {run.id} is staged: nothing is left to do but to decide",
+            hint=f'headgate diff {run.id} shows what it would change; headgate publish {run.id} --reason "..." makes '
+            f'it visible, headgate discard {run.id} --reason "..." gives it up.',
+        )
+    if run.state is RunState.DISCARDED:
+        raise ConflictError(f"run {run.id} is discarded", hint="Start a new backfill.")
     other = f"headgate resume {run.id}" if retry else f"headgate retry {run.id}"
     raise ConflictError(f"run {run.id} {run.state.as_verb}", hint=f"Use {other} instead.")
 
@@ -102,19 +118,28 @@ def restore(project: Project, store: Store, world: World, run: Run, *, retry: bo
         if at is None:
             continue
         tried[task.dataset, task.key] = task.number
-        # Nobody knows how far an attempt came that was lost: what must not happen twice is not begun again by itself.
-        is_over = task.state in _HALTED or (
-            task.state is AttemptState.LOST and not project.datasets[task.dataset].idempotent
-        )
+        # Nobody knows how far an attempt came that has no end: what must not happen twice is not begun again by itself.
+        is_over = task.state in _HALTED or not project.datasets[task.dataset].idempotent
         if is_over and task.attempt >= first:
             states[task.dataset][at] = TaskState.FAILED
+    changed: dict[str, NDArray[np.bool_]] = {}
     for checkpoint in store.run_checkpoints(run.id):
         at = position(checkpoint.dataset, checkpoint.key)
         if at is not None:
             states[checkpoint.dataset][at] = TaskState.SUCCEEDED
             unchanged[checkpoint.dataset] += checkpoint.version != checkpoint.attempt
+            if run.publication.is_staged and checkpoint.version == checkpoint.attempt:
+                changed.setdefault(checkpoint.dataset, np.zeros(len(place[checkpoint.dataset]), dtype=bool))[at] = True
+    inherited: dict[str, NDArray[np.bool_]] = {}
+    # One that queued is to build after the others, not to take what they make.
+    if Controls.from_json(run.controls).overlap is not OnOverlap.QUEUE:
+        for name, indices in place.items():
+            made = [at for key in store.made_by_others(run.id, name) if (at := position(name, key)) is not None]
+            if made:
+                inherited[name] = np.zeros(len(indices), dtype=bool)
+                inherited[name][made] = True
     left = {name: state == TaskState.WAITING for name, state in states.items()}
-    return Recorded(with_problems(world.snapshot, plan, left), states, unchanged, tried)
+    return Recorded(with_problems(world.snapshot, plan, left), states, unchanged, tried, inherited, changed)
 
 
 def _failures_count_from(store: Store, run: str) -> int:

@@ -6,17 +6,17 @@ import getpass
 import os
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headgate.drivers.clock import now_ms
-from headgate.drivers.control import refusals_journaled
+from headgate.drivers.control import lift_pause, refusals_journaled
 from headgate.drivers.follow import LOOK_EVERY_S, follow
 from headgate.drivers.handover import HELD, Intake, hand_over
 from headgate.drivers.live import Coordinator
 from headgate.drivers.naming import named_run
-from headgate.drivers.plans import decide, keep, named_plan, redeem
+from headgate.drivers.plans import decide, judge_rest, keep, keep_rest, named_plan, redeem
 from headgate.drivers.proposal import propose
 from headgate.drivers.resume import check_state, restore
 from headgate.drivers.submission import new_run
@@ -24,8 +24,9 @@ from headgate.drivers.takeover import collect, take_over
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, HeadgateError, InternalError, UnavailableError, UsageError
 from headgate.executors.local import LocalExecutor
+from headgate.model.guard_rail import Rule
 from headgate.model.policy import OnOverlap
-from headgate.model.run import RunState
+from headgate.model.run import Publication, RunState
 from headgate.planning.binding import basis, changes
 from headgate.planning.planner import make_plan
 from headgate.project.load import load
@@ -33,12 +34,14 @@ from headgate.store.sqlite import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import FrameType
 
     from headgate.drivers.plans import Moved, Redeemed
     from headgate.drivers.progress import RunSummary, Watcher
     from headgate.drivers.proposal import Proposal
+    from headgate.drivers.resume import Recorded
     from headgate.drivers.world import World
     from headgate.model.plan import Plan, Request, StoredPlan
     from headgate.model.run import Run
@@ -97,6 +100,8 @@ class Session:
             UsageError: The request, the class or an override cannot be.
         """
         self._check_class(service_class)
+        if any(override.rule == Rule.HELD for override in overrides):
+            request = replace(request, held=True)
         world, plan = self.plan(request)
         return propose(
             self.project,
@@ -154,6 +159,7 @@ class Session:
         reason: str,
         service_class: str = "backfill",
         overlap: OnOverlap = OnOverlap.REFUSE,
+        publication: Publication = Publication.EACH,
         is_exact: bool = False,
         watcher: Watcher | None = None,
     ) -> RunSummary:
@@ -165,6 +171,7 @@ class Session:
             reason: Why.
             service_class: Class of the run.
             overlap: What becomes of partitions that a run of no lower class is building.
+            publication: When readers see what it makes.
             is_exact: Whether just this plan may be run, even if less is left to do by now.
             watcher: Who is told how it goes.
 
@@ -177,7 +184,13 @@ class Session:
         if store.leader() is not None:
             world, plan = self._confirmed(world, plan, is_exact=is_exact)
             run = new_run(
-                plan, RunState.QUEUED, reason=reason, author=author(), service_class=service_class, overlap=overlap
+                plan,
+                RunState.QUEUED,
+                reason=reason,
+                author=author(),
+                service_class=service_class,
+                overlap=overlap,
+                publication=publication,
             )
             request = hand_over(store, run, self._ranks(), is_new=True, retry=False, reason=reason, author=author())
             return self._follow(run.id, request, watcher)
@@ -186,18 +199,28 @@ class Session:
             world, plan = self._confirmed(world, plan, is_exact=is_exact)
 
             def begin(coordinator: Coordinator) -> str:
-                return coordinator.submit(world, plan, reason=reason, service_class=service_class, overlap=overlap)
+                return coordinator.submit(
+                    world,
+                    plan,
+                    reason=reason,
+                    service_class=service_class,
+                    overlap=overlap,
+                    publication=publication,
+                )
 
             return self._run(begin, watcher)
 
-    def go_on(self, run_id: str, *, retry: bool, reason: str, watcher: Watcher | None = None) -> RunSummary:
+    def go_on(
+        self, run_id: str, *, retry: bool, reason: str, watcher: Watcher | None = None, lifts_pause: bool = False
+    ) -> RunSummary:
         """Resume a run, or retry what failed or was blocked in it: here, or in the coordinator that is alive.
 
-        One that is to be resumed and under way already is followed.
+        One that is to be resumed and under way already is followed. With `lifts_pause` a run that is taken up starts
+        although it was paused before.
 
         Raises:
             UsageError: There is no such run.
-            ConflictError: It is not in a state for that, or definitions changed.
+            ConflictError: It is not in a state for that, definitions changed, or a guard rail denies what is left.
         """
         store = self.store
         run = named_run(store, run_id)
@@ -205,16 +228,28 @@ class Session:
             if run.state in HELD and not retry:
                 return self._follow(run.id, None, watcher)
             self._check_state(run, retry=retry, reason=reason)
-            request = hand_over(store, run, self._ranks(), is_new=False, retry=retry, reason=reason, author=author())
+            self._restored(run, retry=retry, reason=reason)
+            request = hand_over(
+                store,
+                run,
+                self._ranks(),
+                is_new=False,
+                retry=retry,
+                reason=reason,
+                author=author(),
+                lifts_pause=lifts_pause,
+            )
             return self._follow(run.id, request, watcher)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
             run = named_run(store, run_id)
             self._check_state(run, retry=retry, reason=reason)
-            world = look(self.project, store, now_ms())
-            recorded = restore(self.project, store, world, run, retry=retry)
+            world, recorded = self._restored(run, retry=retry, reason=reason)
 
             def begin(coordinator: Coordinator) -> str:
+                if lifts_pause:
+                    with store.transaction() as tx:
+                        lift_pause(store, tx, run.id, author=author(), reason=reason)
                 coordinator.go_on(run, world, recorded, retry=retry, reason=reason)
                 return run.id
 
@@ -224,6 +259,15 @@ class Session:
         verb = "retry" if retry else "resume"
         with refusals_journaled(self.store, verb, run=run.id, author=author(), reason=reason):
             check_state(run, retry=retry)
+
+    def _restored(self, run: Run, *, retry: bool, reason: str) -> tuple[World, Recorded]:
+        """Return how things stand and what is recorded of a run, if the guard rails let it go on."""
+        world = look(self.project, self.store, now_ms())
+        recorded = restore(self.project, self.store, world, run, retry=retry)
+        verb = "retry" if retry else "resume"
+        with refusals_journaled(self.store, verb, run=run.id, author=author(), reason=reason):
+            judge_rest(self.project, self.store, world, run, recorded)
+        return world, recorded
 
     def _ranks(self) -> dict[str, int]:
         """Return the priority of each service class."""
@@ -287,6 +331,7 @@ class Session:
             return fresh, replace(again, considered=plan.considered)
         if is_exact or any(len(one.added) or one.code or one.partitioning for one in found):
             raise ConflictError("the world has moved since this plan was made", hint="Plan again, and run that.")
+        keep_rest(self.store, self.project, plan, fresh, again, now_ms=now_ms())
         return fresh, again
 
     def _run(self, begin: Callable[[Coordinator], str], watcher: Watcher | None) -> RunSummary:
@@ -308,7 +353,7 @@ class Session:
             intake=Intake(self.project, lambda: self._open(create=False), wake=executor.wake, author=author()),
         )
         try:
-            with _interruptible(coordinator):
+            with _interruptible(coordinator), self._mirroring():
                 run = begin(coordinator)
                 if watcher is not None:
                     watcher.started(run, is_followed=False)
@@ -326,6 +371,15 @@ class Session:
             # Only now: no worker lives that could still write. What stays, the next coordinator removes.
             collect(self.store, self.project.paths.data)
         return summary
+
+    def _mirroring(self) -> AbstractContextManager[object]:
+        """Return what keeps mirrors up to date as long as a run is driven."""
+        if all(dataset.mirror is None for dataset in self.project.datasets.values()):
+            return nullcontext()
+        # Only here: it needs the libraries for tables, which a coordinator does without.
+        from headgate.drivers.mirror import Mirroring
+
+        return Mirroring(self.project, lambda: self._open(create=False))
 
     def _settle(self) -> None:
         """Record that this coordinator has stopped in the middle; if even that fails, the next one does it."""

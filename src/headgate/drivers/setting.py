@@ -98,6 +98,8 @@ class Simulation:
         failed: Partitions that could be built from the start and were not in the end, the mean over the runs.
         attempts: Attempts of each stage, the mean over the runs.
         busy_ms: What the attempts of each stage took together, the mean over the runs.
+        ended_ms: When the last attempt of each stage ended, counted from the start of the run: for each stage one time
+            a run, ascending; infinite for a run that never ended.
         waits: In which share of the time at least one task waited for what.
         fresh_ms: How long tasks of the class `fresh` that came at random times waited for their start, ascending.
     """
@@ -107,6 +109,7 @@ class Simulation:
     failed: float
     attempts: tuple[float, ...]
     busy_ms: tuple[float, ...]
+    ended_ms: tuple[tuple[float, ...], ...]
     waits: Mapping[Binding, float]
     fresh_ms: tuple[int, ...]
 

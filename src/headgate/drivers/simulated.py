@@ -80,6 +80,7 @@ def simulate(
         failed=sum(run.failed for run in ended) / len(ended),
         attempts=_means([run.attempts for run in ended]),
         busy_ms=_means([run.busy_ms for run in ended]),
+        ended_ms=tuple(tuple(sorted(times)) for times in zip(*(run.ended_ms for run in ended), strict=True)),
         waits=waits,
         fresh_ms=tuple(sorted(look.delay_ms for run in ended for look in run.looks)),
     )
@@ -126,6 +127,8 @@ class _Run:
         self.failed = 0
         self.attempts = [0] * len(setting.stages)
         self.busy_ms = [0] * len(setting.stages)
+        self.ended_ms: list[float] = [0.0] * len(setting.stages)
+        """When the last attempt of each stage has ended so far."""
         self.looks: list[_Look] = []
         self._scheduler = Scheduler(setting.classes, setting.pools, total=setting.total, breakers=setting.breakers)
         self._now_ms = setting.start_ms
@@ -185,6 +188,8 @@ class _Run:
             # What waits still would start now.
             for look in self._probed.values():
                 look.delay_ms = self._now_ms - look.at_ms
+        else:
+            self.ended_ms = [float("inf")] * len(setting.stages)
         self.looks = [look for look in self.looks if look.delay_ms >= 0 or not self._is_over]
 
     def _draw(self, rng: np.random.Generator) -> None:
@@ -337,6 +342,8 @@ class _Run:
                 self._yielded.discard(started)
                 continue
             lane = stages[stage].lane if run == RUN else self._probe.lane
+            if run == RUN:
+                self.ended_ms[stage] = now_ms - self.setting.start_ms
             touched[lane] = None
             self._free[lane] += self._gives_back(task) if run == RUN and self._leads else 1
             if self._yielding and run == RUN:

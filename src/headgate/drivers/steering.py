@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from headgate.core.events import (
     BreakerReset,
     BreakerTripped,
@@ -19,11 +21,13 @@ from headgate.core.events import (
 from headgate.core.states import HALTED
 from headgate.drivers.resume import RETRY
 from headgate.errors import ConflictError
+from headgate.model.guard_rail import Outcome, Rule
 from headgate.model.policy import TaskOrder
+from headgate.model.run import TaskState
 from headgate.planning.stages import priorities_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from headgate.core.effects import Effect
     from headgate.core.events import Event
@@ -155,10 +159,23 @@ class Steering:
         run = self._run(command)
         if not run.tasks.total(*HALTED):
             raise ConflictError(f"nothing has failed in run {command.run} so far")
+        self._refuse_second_effects(run)
         run.failures.clear()
         body: dict[str, object] = {"first": self._next_id()}
         tx.journal(RETRY, author=command.author, run=command.run, reason=command.reason, body=body, now_ms=self._now_ms)
-        return self._handle(RetryRequested(command.run))
+        return self._handle(RetryRequested(command.run, _made(run, tx.released(command.run))))
+
+    def _refuse_second_effects(self, run: ActiveRun) -> None:
+        rails = self._project.guard_rails
+        for stage, counts in zip(run.tasks.stages, run.tasks.counts, strict=True):
+            if self._project.datasets[stage.dataset].idempotent or not counts[TaskState.FAILED]:
+                continue
+            setting = rails.own(Rule.NON_IDEMPOTENT, stage.dataset) or rails.common(Rule.NON_IDEMPOTENT)
+            if setting is not None and setting.outcome is not Outcome.ALLOW:
+                raise ConflictError(
+                    f"{Rule.NON_IDEMPOTENT} of {stage.dataset}: its effects must not happen twice, and attempts of it "
+                    f"have failed: wait until run {run.run.id} has ended"
+                )
 
     def _set(self, tx: Transaction, command: Command) -> list[Effect]:
         run, wanted = self._run(command), command.arguments
@@ -209,6 +226,18 @@ class Steering:
             raise ConflictError(f"there is no breaker {name}; there are: {known}")
         is_trip = command.arguments["action"] == "trip"
         return self._handle(BreakerTripped(name) if is_trip else BreakerReset(name))
+
+
+def _made(run: ActiveRun, released: Iterable[tuple[str, str]]) -> frozenset[int]:
+    """Return the tasks of a run whose results were released from quarantine."""
+    stages = {part.name: (number, part.indices) for number, part in enumerate(run.plan.datasets)}
+    found: set[int] = set()
+    for dataset, key in released:
+        number, indices = stages[dataset]
+        index = run.snapshot.grids[dataset].find(key)
+        at = np.flatnonzero(indices == index) if index is not None else ()
+        found.update(run.tasks.base[number] + int(position) for position in at)
+    return frozenset(found)
 
 
 def _as_table(arguments: object) -> dict[str, object]:

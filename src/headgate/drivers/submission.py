@@ -12,7 +12,7 @@ from headgate.core.events import Shared
 from headgate.drivers.active import Controls
 from headgate.drivers.clock import now_ms
 from headgate.model.policy import OnOverlap
-from headgate.model.run import Run, RunKind, RunState
+from headgate.model.run import Publication, Run, RunState
 from headgate.planning.codec import plan_hash, plan_to_json
 
 if TYPE_CHECKING:
@@ -28,13 +28,20 @@ def new_run_id(at_ms: int) -> str:
 
 
 def new_run(
-    plan: Plan, state: RunState, *, reason: str, author: str, service_class: str, overlap: OnOverlap = OnOverlap.REFUSE
+    plan: Plan,
+    state: RunState,
+    *,
+    reason: str,
+    author: str,
+    service_class: str,
+    overlap: OnOverlap = OnOverlap.REFUSE,
+    publication: Publication = Publication.EACH,
 ) -> Run:
     """Return a run of a plan, created now."""
     at, text = now_ms(), plan_to_json(plan)
     return Run(
         new_run_id(at),
-        RunKind.BACKFILL,
+        plan.request.kind,
         state,
         reason,
         author,
@@ -44,6 +51,7 @@ def new_run(
         None,
         service_class,
         Controls(overlap=overlap).to_json(),
+        publication,
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.errors import ConflictError
-from headgate.model.run import RunState
+from headgate.model.run import RunKind, RunState
 from headgate.tables import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from headgate.store.store import Store
@@ -36,7 +37,9 @@ def take_over(store: Store, data_root: Path, now_ms: int, *, author: str, reason
         left = tx.pending_commands()
         cancelled = {command.run: command for command in left if command.verb == "cancel"}
         for run in store.runs(states=frozenset({RunState.RUNNING, RunState.QUEUED})):
-            tx.set_run_state(run.id, RunState.INTERRUPTED, author=author, reason=reason, now_ms=now_ms)
+            # Another compaction begins anew: there is nothing to go on with.
+            state = RunState.CANCELLED if run.kind is RunKind.COMPACTION else RunState.INTERRUPTED
+            tx.set_run_state(run.id, state, author=author, reason=reason, now_ms=now_ms)
         for command in cancelled.values():
             # Asked of the one before, which did not get to it.
             tx.set_run_state(
@@ -60,9 +63,15 @@ def take_over(store: Store, data_root: Path, now_ms: int, *, author: str, reason
     collect(store, data_root)
 
 
-def collect(store: Store, data_root: Path) -> None:
-    """Delete what ended attempts staged, but for what is published or saved; their tokens are fenced already."""
-    left = store.uncollected_attempts()
+def collect(store: Store, data_root: Path, only: Collection[int] | None = None) -> None:
+    """Delete what ended attempts staged, but for what is published, saved or held; their tokens are fenced already.
+
+    Args:
+        store: The state store.
+        data_root: The data folder.
+        only: Numbers of the attempts; all of them, if None.
+    """
+    left = [one for one in store.uncollected_attempts() if only is None or one.attempt in only]
     if not left:
         return
     for file in left:

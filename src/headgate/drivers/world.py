@@ -16,7 +16,7 @@ from headgate.store.store import Observation
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headgate.model.dataset import Source
+    from headgate.model.dataset import Dataset, Source
     from headgate.model.grid import Grid
     from headgate.project.load import Project
     from headgate.store.store import Store
@@ -52,7 +52,7 @@ def look(project: Project, store: Store, now_ms: int) -> World:
     heads: dict[str, Heads] = {}
     observations: list[Observation] = []
     for name in project.datasets:
-        heads[name] = _recorded(store, name, grids[name])
+        heads[name] = _recorded(store, project.datasets[name], grids[name])
     seen = SeenFiles(project.paths.state.with_name(project.paths.state.name + "-seen"))
     for name, source in project.sources.items():
         heads[name], fresh = _observed(project.root, store, source, grids[name], seen)
@@ -62,8 +62,8 @@ def look(project: Project, store: Store, now_ms: int) -> World:
     return World(snapshot, tuple(observations), journal_seq)
 
 
-def _recorded(store: Store, name: str, grid: Grid) -> Heads:
-    heads = Heads.empty(grid.size)
+def _recorded(store: Store, dataset: Dataset, grid: Grid) -> Heads:
+    name, heads = dataset.name, Heads.empty(grid.size)
     attempt = np.zeros(grid.size, dtype=np.int64)
     codes: dict[str, int] = {}
     for some in store.head_columns(name):
@@ -75,7 +75,8 @@ def _recorded(store: Store, name: str, grid: Grid) -> Heads:
         heads.digest[at] = some.inputs_digest[known]
         heads.code[at] = renumbered[some.code[known]]
         attempt[at] = some.attempt[known]
-    failed = grid.find_all(one.key for one in store.failed_partitions(name))
+    # Of what must not happen twice an attempt that was lost counts, too: nobody knows how far it came.
+    failed = grid.find_all(one.key for one in store.failed_partitions(name, unsure=not dataset.idempotent))
     return Heads(
         heads.version,
         heads.digest,
@@ -83,6 +84,7 @@ def _recorded(store: Store, name: str, grid: Grid) -> Heads:
         tuple(codes),
         attempt=None if np.array_equal(attempt, heads.version) else attempt,
         failed=failed[failed >= 0],
+        held={index: run for key, run in store.held(name) if (index := grid.find(key)) is not None},
     )
 
 

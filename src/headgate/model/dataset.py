@@ -7,8 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from headgate.model.mapping import Mapping, Overlap
+from headgate.model.schema_diff import SchemaPolicy
 
 if TYPE_CHECKING:
+    from headgate.model.gate import Gate
     from headgate.model.partitioning import Partitioning
     from headgate.model.policy import FailureMode
 
@@ -20,6 +22,12 @@ class Format(StrEnum):
     CSV = "csv"
     CSV_TEXT = "csv-text"
     JSONL = "jsonl"
+
+
+class Mirror(StrEnum):
+    """A table format in which the heads of a dataset are named once more, over the same files."""
+
+    DELTA = "delta"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,10 @@ class Dataset:
             several; None where nobody said.
         snapshot_only: Whether its inputs show only the present, so that past windows cannot be built.
         idempotent: Whether building a partition again does no harm outside of Headgate.
+        gates: What must hold of a partition's rows before it is published.
+        allow_empty: Whether a version without rows may replace one that has some.
+        schema_policy: How its schema may change from version to version.
+        mirror: As what its heads can be read by others, too.
     """
 
     name: str
@@ -84,6 +96,10 @@ class Dataset:
     partition_column: str | None = None
     snapshot_only: bool = False
     idempotent: bool = True
+    gates: tuple[Gate, ...] = ()
+    allow_empty: bool = False
+    schema_policy: SchemaPolicy = SchemaPolicy.ANY
+    mirror: Mirror | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """Money, by the rates of headgate.toml; `is_partial` if it leaves out bytes that are not known."""
+
+    amount: float
+    currency: str
+    is_partial: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetForecast:
     """What the attempts of a dataset are expected to take.
 
@@ -19,6 +28,9 @@ class DatasetForecast:
             (headgate.toml), assumed, or given.
         read_bytes: What the partitions read; None where that is not known.
         written_bytes: What they write, likewise.
+        p90_ms: In nine of ten simulated runs all of it was done so long after the start of the run; None if it was in
+            fewer.
+        cost: What that costs; None without rates.
     """
 
     name: str
@@ -29,6 +41,8 @@ class DatasetForecast:
     basis: str
     read_bytes: int | None
     written_bytes: int | None
+    p90_ms: int | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +71,10 @@ class WidestStage:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Money, by the rates of headgate.toml; `is_partial` if it leaves out bytes that are not known."""
-
-    amount: float
-    currency: str
-    is_partial: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Accuracy:
     """How the last forecasts fared, of runs without failures, without interruption and without a hand on them.
+
+    Runs of which durations were assumed, for want of a history, do not count.
 
     Args:
         runs: How many.

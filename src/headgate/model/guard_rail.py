@@ -39,6 +39,7 @@ class Rule(StrEnum):
     FRESH_DEADLINE = "fresh_deadline"
     REQUIRE_REASON = "require_reason"
     TICKET = "ticket"
+    HELD = "held"
 
     @property
     def outcome(self) -> Outcome:
@@ -54,8 +55,8 @@ _BY_APPROVAL = {
     Rule.SCHEMA_CHANGE,
     Rule.FRESH_DEADLINE,
 }
-ALWAYS_ON = frozenset({Rule.RETENTION, Rule.SNAPSHOT_ONLY, Rule.NON_IDEMPOTENT})
-"""Rules that hold without being set: the code or the record of a source says where."""
+ALWAYS_ON = frozenset({Rule.RETENTION, Rule.SNAPSHOT_ONLY, Rule.NON_IDEMPOTENT, Rule.HELD})
+"""Rules that hold without being set: the code, the record of a source or a rollback says where."""
 
 
 @dataclass(frozen=True, slots=True)

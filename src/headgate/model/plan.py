@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.model.reason import Why
+from headgate.model.run import RunKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
 
 
 MAX_PROBLEMS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """Partitions of one dataset that are named one by one.
+
+    Args:
+        dataset: Name.
+        partitioning: Spec of its partitioning: only with that the indices mean what was named.
+        runs: Grid indices as half-open runs, ascending.
+    """
+
+    dataset: str
+    partitioning: str
+    runs: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +40,20 @@ class Request:
         start: Local date or datetime as typed, or None for no bound.
         end: Its exclusive end, likewise.
         forced: Rebuild what is up to date too.
+        kind: What the run is for.
+        only: Just these partitions, which are rebuilt because they are tainted; nothing is selected then.
+        cause: What these rest on that went wrong, as people name it.
+        held: Also what rollbacks hold.
     """
 
     select: tuple[str, ...] = ()
     start: str | None = None
     end: str | None = None
     forced: bool = False
+    kind: RunKind = RunKind.BACKFILL
+    only: tuple[Exactly, ...] = ()
+    cause: str = ""
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class Why(IntEnum):
     INPUTS = 3
     UPSTREAM = 4
     FORCED = 5
+    TAINTED = 8
 
     @property
     def text(self) -> str:
@@ -32,6 +33,7 @@ _WHY_TEXT = {
     Why.INPUTS: "an input has a newer version",
     Why.UPSTREAM: "an upstream partition is in this plan",
     Why.FORCED: "forced (--all)",
+    Why.TAINTED: "its head rests on what went wrong",
 }
 
 

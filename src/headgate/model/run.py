@@ -10,13 +10,17 @@ class RunKind(StrEnum):
     """What a run is for."""
 
     BACKFILL = "backfill"
+    REPAIR = "repair"
+    ROLLBACK = "rollback"
+    COMPACTION = "compaction"
 
 
 class RunState(StrEnum):
     """Where a run stands.
 
     `queued` was handed to a live coordinator, which has not taken it up yet. `interrupted` can be resumed; `failed`
-    means that some tasks failed or were blocked and can be retried.
+    means that some tasks failed or were blocked and can be retried. `staged`: all that a run made which publishes
+    together is there, nothing of it is visible, and a person decides. `discarded`: it never will be visible.
     """
 
     QUEUED = "queued"
@@ -25,11 +29,30 @@ class RunState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    STAGED = "staged"
+    DISCARDED = "discarded"
 
     @property
     def as_verb(self) -> str:
         """Return what goes behind the name of a run: ``is running``, ``has succeeded``."""
         return f"has {self}" if self in {RunState.SUCCEEDED, RunState.FAILED} else f"is {self}"
+
+
+class Publication(StrEnum):
+    """When readers see what a run has made.
+
+    `each`: each partition as soon as it has passed. `together`: nothing until every partition has passed, then all of
+    them at once. `approved`: likewise, and not before somebody has approved.
+    """
+
+    EACH = "each"
+    TOGETHER = "together"
+    APPROVED = "approved"
+
+    @property
+    def is_staged(self) -> bool:
+        """Return whether what is made stays out of sight until the end of the run."""
+        return self is not Publication.EACH
 
 
 class TaskState(IntEnum):
@@ -103,6 +126,7 @@ class Run:
         service_class: What it competes as: its priority, floor and ceiling.
         controls: What was changed of it while it lives (paused, concurrency, priority, order): the text of a JSON
             object; empty for nothing.
+        publication: When readers see what it has made.
     """
 
     id: str
@@ -116,6 +140,7 @@ class Run:
     finished_ms: int | None
     service_class: str = "backfill"
     controls: str = ""
+    publication: Publication = Publication.EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +165,7 @@ class Attempt:
         number: First, second, ... try of this task in this run.
         state: Where it stands.
         path: Where it may stage its file, relative to the data root; empty for none or once collected.
-        expects: Version of the head when it started; None when there was none.
+        expects: Identity of the head's version when it started; None when there was none.
         started_ms: When its intent was recorded.
         finished_ms: When it ended; None while it runs.
         failure: Why it failed, if it did.

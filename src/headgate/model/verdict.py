@@ -44,6 +44,7 @@ class Finding:
         persons: How many persons it takes, the author included.
         overridden_by: Who overrode it; empty if nobody did.
         overridden_because: Why.
+        example: What the reason could have in it to please the rule; empty where that is not known.
     """
 
     rule: Rule
@@ -59,6 +60,7 @@ class Finding:
     persons: int = 1
     overridden_by: str = ""
     overridden_because: str = ""
+    example: str = ""
 
     @property
     def is_overridden(self) -> bool:

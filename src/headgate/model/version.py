@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Parameters = dict[str, str | int | float | bool]
+"""Values of `[parameters]` in headgate.toml."""
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -14,12 +17,15 @@ class File:
         rows: Rows in it; -1 when nobody has counted (files of sources).
         bytes: Its size.
         hash: ``algorithm:hex`` of its bytes; for a URL its ETag or similar, as ``etag:...``.
+        row_group: Which row group of it is meant; None for the whole file. `rows` counts what is meant; `bytes` and
+            `hash` are those of the whole file.
     """
 
     path: str
     rows: int
     bytes: int
     hash: str
+    row_group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Version:
         content: ``algorithm@version:rows:sum`` of the content, independent of row order and encoding; empty if unknown.
         schema: ``[[column, type], ...]`` in order; None when there are no files or it is unknown.
         created_ms: When it was published.
+        origin: The version whose content this one holds again in other files (a compaction); None for its own.
     """
 
     id: int
@@ -47,6 +54,12 @@ class Version:
     content: str
     schema: tuple[tuple[str, str], ...] | None
     created_ms: int
+    origin: int | None = None
+
+    @property
+    def identity(self) -> int:
+        """Return the number of its content: planning and compare-and-swap know versions by this, files by `id`."""
+        return self.id if self.origin is None else self.origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,7 @@ class Checkpoint:
         offsets: Positions in sources, where the function says so.
         started_ms: Start of the attempt.
         published_ms: When the head moved.
+        parameters: The `[parameters]` of headgate.toml that the attempt was given; None where nobody noted them.
     """
 
     attempt: int
@@ -82,3 +96,4 @@ class Checkpoint:
     offsets: dict[str, int | str] | None
     started_ms: int
     published_ms: int
+    parameters: Parameters | None = None

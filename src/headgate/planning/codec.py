@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
 from headgate.errors import InternalError
-from headgate.model.plan import Plan, PlannedDataset, Request
+from headgate.model.plan import Exactly, Plan, PlannedDataset, Request
+from headgate.model.run import RunKind
 from headgate.planning.sets import from_runs, runs_of
 
 
 def plan_to_json(plan: Plan) -> str:
     """Return a plan as canonical JSON: indices as runs of neighbours. Problems are not kept: they can change."""
     body = {
-        "request": {
-            "select": list(plan.request.select),
-            "start": plan.request.start,
-            "end": plan.request.end,
-            "forced": plan.request.forced,
-        },
+        "request": _request_body(plan.request),
         "as_of_ms": plan.as_of_ms,
         "considered": plan.considered,
         "datasets": [
@@ -49,16 +46,44 @@ def plan_from_json(text: str) -> Plan:
             indices, why = from_runs([tuple(run) for run in part["runs"]])
             blocked = np.zeros(len(indices), dtype=bool)
             parts.append(PlannedDataset(part["name"], part["partitioning"], part["code"], indices, why, blocked))
-        request = body["request"]
-        return Plan(
-            Request(tuple(request["select"]), request["start"], request["end"], request["forced"]),
-            tuple(parts),
-            (),
-            body["considered"],
-            body["as_of_ms"],
-        )
+        request = _request_of(body["request"])
+        return Plan(request, tuple(parts), (), body["considered"], body["as_of_ms"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InternalError(f"a stored plan cannot be read: {error!r}") from error
+
+
+def _request_body(request: Request) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "select": list(request.select),
+        "start": request.start,
+        "end": request.end,
+        "forced": request.forced,
+    }
+    # Only where there is something to say: plans that were kept before this could be said keep their hashes.
+    if request.kind is not RunKind.BACKFILL:
+        body["kind"] = request.kind.value
+    if request.only:
+        body["only"] = [[one.dataset, one.partitioning, one.runs] for one in request.only]
+        body["cause"] = request.cause
+    if request.held:
+        body["held"] = True
+    return body
+
+
+def _request_of(body: dict[str, Any]) -> Request:
+    return Request(
+        tuple(body["select"]),
+        body["start"],
+        body["end"],
+        body["forced"],
+        kind=RunKind(body.get("kind", RunKind.BACKFILL)),
+        only=tuple(
+            Exactly(dataset, spec, tuple((start, stop) for start, stop in runs))
+            for dataset, spec, runs in body.get("only", ())
+        ),
+        cause=body.get("cause", ""),
+        held=body.get("held", False),
+    )
 
 
 def plan_hash(text: str) -> str:

@@ -11,13 +11,24 @@ import numpy as np
 from headgate.model.calendar import instant, shifted, zone_of
 from headgate.model.guard_rail import Outcome, Rule, Setting
 from headgate.model.names import shown
+from headgate.model.schema_diff import schema_diff
 from headgate.model.verdict import Finding, Verdict
+from headgate.planning.example import example_of
+from headgate.planning.holding import held_by
 from headgate.planning.overrides import overridden
 from headgate.planning.sets import count
-from headgate.planning.wording import bytes_text, cost_text, count_text, instant_text, length_text, schema_text
+from headgate.planning.wording import (
+    bytes_text,
+    cost_text,
+    count_text,
+    instant_text,
+    length_text,
+    moment_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -35,7 +46,7 @@ class Amounts:
     """What a plan, or a dataset of it, is forecast to take; None for what is not known.
 
     Args:
-        p90_ms: Nine of ten times it takes no longer.
+        p90_ms: Nine of ten times it is done so long after the start of the run.
         bytes: Read and written together.
         cost: In the currency of the declared rates.
     """
@@ -165,15 +176,8 @@ def _max_bytes(case: _Case, scope: _Scope) -> Iterator[Finding]:
 
 
 def _max_time(case: _Case, scope: _Scope) -> Iterator[Finding]:
-    # One after the other at worst, and never longer than the whole.
-    whole = case.facts.plan.p90_ms
-    yield from _quantity(
-        case,
-        scope,
-        lambda amounts: amounts.p90_ms,
-        lambda each: sum(each) if whole is None else min(sum(each), whole),
-        length_text,
-    )
+    # Each counts from the start of the run: they are done when the last one is.
+    yield from _quantity(case, scope, lambda amounts: amounts.p90_ms, max, length_text)
 
 
 def _max_cost(case: _Case, scope: _Scope) -> Iterator[Finding]:
@@ -226,10 +230,14 @@ def _protected(case: _Case, scope: _Scope) -> Iterator[Finding]:
             )
             inside = _between(part.indices, times.start * grid.n_statics, times.stop * grid.n_statics)
         if len(inside):
-            limit = " ".join(
-                ["protected", *([f"from {start}"] if start else []), *([f"until {end}"] if end else [])]
-            ).replace(" 00:00:00", "")
-            yield scope.finding(_which(grid, inside), limit, part, len(inside))
+            yield scope.finding(_which(grid, inside), _protected_text(start, end, grid), part, len(inside))
+
+
+def _protected_text(start: datetime | None, end: datetime | None, grid: Grid) -> str:
+    """Return what is protected, in the local time of a dataset."""
+    bounds = [f"{word} {moment_text(at)}" for word, at in (("from", start), ("until", end)) if at is not None]
+    zone = [f"({grid.axis.zone})"] if bounds and grid.axis is not None else []
+    return " ".join(["protected", *bounds, *zone])
 
 
 def _snapshot_only(case: _Case, scope: _Scope) -> Iterator[Finding]:
@@ -264,7 +272,8 @@ def _schema_change(case: _Case, scope: _Scope) -> Iterator[Finding]:
     for part in scope.parts:
         before, after = case.facts.schemas.get(part.name, ((), ()))
         if before != after:
-            yield scope.finding(schema_text(before, after), "the schema that is published", part, len(part.indices))
+            value = ", ".join(schema_diff(before, after).sentences()) or "the columns are in another order"
+            yield scope.finding(value, "the schema that is published", part, len(part.indices))
 
 
 def _fresh_deadline(case: _Case, scope: _Scope) -> Iterator[Finding]:
@@ -291,7 +300,20 @@ def _require_reason(case: _Case, scope: _Scope) -> Iterator[Finding]:
 def _ticket(case: _Case, scope: _Scope) -> Iterator[Finding]:
     if not re.search(scope.setting.pattern, case.reason):
         value = f"the reason {shown(case.reason)}" if case.reason else "no reason"
-        yield scope.finding(value, f"a reason with a ticket, {scope.setting.pattern}")
+        finding = scope.finding(value, f"a reason with a ticket, {scope.setting.pattern}")
+        yield replace(finding, example=example_of(scope.setting.pattern))
+
+
+def _held(case: _Case, scope: _Scope) -> Iterator[Finding]:
+    for part in scope.parts:
+        held = case.snapshot.heads[part.name].held
+        inside = np.array([index for index in part.indices.tolist() if index in held] if held else [], dtype=np.int64)
+        if len(inside):
+            runs = " and ".join(held_by(case.snapshot, part.name, inside))
+            value = f"{_which(case.snapshot.grids[part.name], inside)} held by rollback {runs}"
+            finding = scope.finding(value, "not built before the cause is resolved", part, len(inside))
+            # Nothing that is set makes it milder: such a plan is made only for who overrides it.
+            yield replace(finding, outcome=Outcome.DENY)
 
 
 _CHECKS: dict[Rule, Callable[[_Case, _Scope], Iterator[Finding]]] = {
@@ -306,6 +328,7 @@ _CHECKS: dict[Rule, Callable[[_Case, _Scope], Iterator[Finding]]] = {
     Rule.FRESH_DEADLINE: _fresh_deadline,
     Rule.REQUIRE_REASON: _require_reason,
     Rule.TICKET: _ticket,
+    Rule.HELD: _held,
 }
 
 

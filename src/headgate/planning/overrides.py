@@ -1,4 +1,4 @@
-"""Overrides of guard rails: each names one rule and says why. There is none for all."""
+"""Overrides of guard rails: each names one rule and says why. There is none for all. And for how long they count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headgate.model.names import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from headgate.model.verdict import Finding, Override
+    from headgate.model.verdict import Finding, Override, Verdict
 
 
 def overridden(findings: Sequence[Finding], overrides: Iterable[Override]) -> list[Finding]:
@@ -36,6 +36,24 @@ def overridden(findings: Sequence[Finding], overrides: Iterable[Override]) -> li
         _lifted(finding, done[finding.rule]) if finding.rule in done and finding.outcome is Outcome.DENY else finding
         for finding in findings
     ]
+
+
+def unheard(found: Verdict, said: Verdict) -> tuple[Finding, ...]:
+    """Return the findings of a verdict that an earlier one has not let pass: by approval, by override, or as allowed.
+
+    Args:
+        found: The verdict of now, without overrides.
+        said: The earlier one.
+    """
+    passed = {
+        (finding.rule, finding.dataset): Outcome.DENY if finding.is_overridden else finding.outcome
+        for finding in said.findings
+    }
+    return tuple(
+        finding
+        for finding in found.findings
+        if finding.outcome.severity > passed.get((finding.rule, finding.dataset), Outcome.ALLOW).severity
+    )
 
 
 def _check_override(findings: Sequence[Finding], override: Override) -> None:

@@ -11,6 +11,7 @@ from headgate.model.plan import MAX_PROBLEMS, Plan, PlannedDataset, Problem
 from headgate.model.reason import Why
 from headgate.planning import graph
 from headgate.planning.digest import mixed, window_seed
+from headgate.planning.holding import without_held
 from headgate.planning.reach import Masks, spread
 from headgate.planning.scope import notes_on, wanted_by
 from headgate.planning.sets import range_max, range_sums, readers_of
@@ -36,8 +37,11 @@ def make_plan(snapshot: Snapshot, request: Request) -> Plan:
     Raises:
         UsageError: An unknown dataset, a malformed date, or an end that is not after its start.
     """
-    wanted = wanted_by(snapshot, request)
-    why = _reasons(snapshot, wanted, forced=request.forced)
+    wanted, held = without_held(snapshot, wanted_by(snapshot, request), request)
+    if request.only:
+        why = {name: np.where(mask, np.uint8(Why.TAINTED), np.uint8(Why.NONE)) for name, mask in wanted.items()}
+    else:
+        why = _reasons(snapshot, wanted, forced=request.forced)
     parts = []
     for name in graph.order(snapshot.datasets, snapshot.sources, snapshot.loops()):
         if name in why and why[name].any():
@@ -46,7 +50,7 @@ def make_plan(snapshot: Snapshot, request: Request) -> Plan:
             spec, blocked = dataset.partitioning.spec, np.zeros(len(indices), dtype=bool)
             parts.append(PlannedDataset(name, spec, dataset.code, indices, why[name][indices], blocked))
     considered = sum(int(mask.sum()) for mask in wanted.values())
-    notes = notes_on(snapshot, request)
+    notes = notes_on(snapshot, request) + held
     return with_problems(snapshot, Plan(request, tuple(parts), (), considered, snapshot.as_of_ms, notes))
 
 
@@ -181,7 +185,9 @@ def _lack(snapshot: Snapshot, upstream: str, index: int | None) -> str:
     absent = snapshot.heads[upstream].absent.get(index)
     if absent is not None:
         return f"needs {upstream}/{key}: {absent}"
-    return f"needs {upstream}/{key}, which has no version and is not in this plan"
+    held = snapshot.heads[upstream].held.get(index)
+    why = f": rollback {held} holds it" if held else ""
+    return f"needs {upstream}/{key}, which has no version and is not in this plan{why}"
 
 
 def _reasons(snapshot: Snapshot, wanted: Masks, *, forced: bool) -> dict[str, NDArray[np.uint8]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from headgate.errors import UsageError
 from headgate.model.calendar import LONGEST_MS, at_ms, boundaries, instant, parse_local, zone_of
+from headgate.model.plan import Exactly
 from headgate.planning import graph
 from headgate.planning.reach import Masks, downwards, upwards
 
@@ -29,8 +30,11 @@ def wanted_by(snapshot: Snapshot, request: Request) -> Masks:
     """Return which partitions of which datasets a request covers, whether they need a rebuild or not.
 
     Raises:
-        UsageError: An unknown dataset, a malformed date, or an end that is not after its start.
+        UsageError: An unknown dataset, a malformed date, or an end that is not after its start; or partitions that
+            were named one by one are not there any more.
     """
+    if request.only:
+        return {one.dataset: _named(snapshot, one) for one in request.only}
     wanted: Masks = {}
     for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
         base = {selection.name: in_range(snapshot, selection.name, request)}
@@ -43,13 +47,39 @@ def wanted_by(snapshot: Snapshot, request: Request) -> Masks:
     return wanted
 
 
+def exactly(snapshot: Snapshot, masks: Masks) -> tuple[Exactly, ...]:
+    """Return sets of partitions as a request names them; those that are empty are left out."""
+    named = []
+    for name, mask in sorted(masks.items()):
+        edges = np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
+        if len(edges):
+            runs = tuple((start, stop) for start, stop in edges.tolist())
+            named.append(Exactly(name, snapshot.datasets[name].partitioning.spec, runs))
+    return tuple(named)
+
+
+def _named(snapshot: Snapshot, one: Exactly) -> NDArray[np.bool_]:
+    dataset = snapshot.datasets.get(one.dataset)
+    if dataset is None or dataset.partitioning.spec != one.partitioning:
+        how = "is not there any more" if dataset is None else "has other partitions by now"
+        raise UsageError(f"{one.dataset} {how}", hint="Ask for the partitions anew: headgate impact.")
+    mask = np.zeros(snapshot.grids[one.dataset].size, dtype=bool)
+    for start, stop in one.runs:
+        mask[start:stop] = True
+    return mask
+
+
 def in_range(snapshot: Snapshot, name: str, request: Request) -> NDArray[np.bool_]:
     """Return which partitions of a dataset overlap the request's range, read in the dataset's own time zone.
 
     Raises:
         UsageError: A date is malformed, or the end is not after the start.
     """
-    grid = snapshot.grids[name]
+    return mask_of_range(snapshot.grids[name], request)
+
+
+def mask_of_range(grid: Grid, request: Request) -> NDArray[np.bool_]:
+    """Return which partitions of a grid overlap the request's range, as `in_range`."""
     start_ms, end_ms = _range(grid, request)
     mask = np.zeros(grid.size, dtype=bool)
     times = grid.times_in(start_ms, end_ms)
@@ -63,6 +93,8 @@ def notes_on(snapshot: Snapshot, request: Request) -> tuple[str, ...]:
     Raises:
         UsageError: As `wanted_by`.
     """
+    if request.only:
+        return ()
     early: dict[str, list[str]] = {}
     for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
         grid = snapshot.grids[selection.name]
@@ -81,15 +113,25 @@ def empty_because(snapshot: Snapshot, request: Request, plan: Plan) -> str:
     """Return why there is nothing to do in a plan without partitions, as a sentence without its full stop."""
     if not snapshot.datasets:
         return "the project has no datasets"
+    if request.only:
+        return "none of the partitions that were named can be built now"
+    held = not request.held and _any_held(snapshot, request)
     if plan.considered:
         where = " in this range" if request.start or request.end else ""
         if plan.considered == 1:
-            return f"the only partition{where} is up to date"
-        return f"all {plan.considered:,} partitions{where} are up to date"
+            return f"the only {'other ' if held else ''}partition{where} is up to date"
+        return f"all {plan.considered:,} {'other ' if held else ''}partitions{where} are up to date"
+    if held:
+        return "all of it is held"
     names: dict[str, list[str]] = {}
     for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
         names.setdefault(_nothing_in(snapshot.grids[selection.name], request), []).append(selection.name)
     return "; ".join(f"{reason} ({_listed(found)})" for reason, found in names.items())
+
+
+def _any_held(snapshot: Snapshot, request: Request) -> bool:
+    wanted = wanted_by(snapshot, request)
+    return any(mask[index] for name, mask in wanted.items() for index in snapshot.heads[name].held)
 
 
 def _nothing_in(grid: Grid, request: Request) -> str:

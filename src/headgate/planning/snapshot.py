@@ -36,7 +36,9 @@ class Heads:
         codes: Code fingerprints.
         absent: For sources: index -> why its file cannot be read now.
         attempt: Which attempt the head's checkpoint is of (datasets); None if each is the one that made its version.
-        failed: Indices of the partitions whose last attempt failed, with nothing published since (datasets).
+        failed: Indices of the partitions whose last attempt failed, with nothing published since (datasets); of those
+            that are not idempotent also where it was lost in a crash, stopped in the middle, or has not ended.
+        held: index -> the rollback that holds it (datasets).
 
     Shape:
         version (int64), digest (uint64), code (int32), attempt (int64): (grid.size,); failed (int64): (failed,).
@@ -49,6 +51,7 @@ class Heads:
     absent: Mapping[int, str] = field(default_factory=dict)
     attempt: NDArray[np.int64] | None = None
     failed: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    held: Mapping[int, str] = field(default_factory=dict)
 
     @staticmethod
     def empty(size: int) -> Heads:

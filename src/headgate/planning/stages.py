@@ -54,17 +54,23 @@ def make_stages(
     snapshot: Snapshot,
     states: Mapping[str, NDArray[np.uint8]],
     terms: Terms | None = None,
+    *,
+    inherited: Mapping[str, NDArray[np.bool_]] | None = None,
+    changed: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> list[Stage]:
     """Return the stages of a plan, in its order.
 
     A task is skippable if its partition is up to date as things are: then only new content upstream is a reason to
-    build it. Nothing is skippable if the request asks for everything.
+    build it. If the request asks for everything, that holds only for what another run has made since.
 
     Args:
         plan: What is to be built.
         snapshot: Definitions and heads as they are now, at submission.
         states: `TaskState` of each task as an earlier session of the run left it, for each dataset.
         terms: What holds beside the plan; the defaults, if None.
+        inherited: Which partitions another run has made since this one was submitted, for each dataset; none, if None.
+        changed: Which tasks have succeeded with new content that the heads do not show, for each dataset; none, if
+            None. What else an earlier session made is in the heads, by which a task is skippable or not.
     """
     terms = terms or Terms()
     number = {part.name: n for n, part in enumerate(plan.datasets)}
@@ -85,7 +91,11 @@ def make_stages(
                 edges.append(edge_between(above, upstream.indices, reads, ignored))
         state = states[part.name].copy()
         state[(state == TaskState.WAITING) & part.blocked] = TaskState.BLOCKED
-        skippable = (stale(snapshot, part.name)[part.indices] == Why.NONE) & (not plan.request.forced)
+        made = None if inherited is None else inherited.get(part.name)
+        none = np.zeros(len(part.indices), dtype=bool)
+        skippable = stale(snapshot, part.name)[part.indices] == Why.NONE
+        if plan.request.forced:
+            skippable &= False if made is None else made
         stages.append(
             Stage(
                 dataset=part.name,
@@ -93,8 +103,7 @@ def make_stages(
                 edges=tuple(edges),
                 priority=np.zeros(len(part.indices), dtype=np.int64),
                 states=state,
-                # What an earlier session published is in the heads already, by which a task is skippable or not.
-                changed=np.zeros(len(part.indices), dtype=bool),
+                changed=none if changed is None else changed.get(part.name, none),
                 skippable=skippable,
                 concurrency=effective.concurrency,
                 pools=tuple(sorted(effective.pools.items())),
@@ -105,6 +114,7 @@ def make_stages(
                 batch=terms.batch.get(part.name, dataset.batch),
                 successor=successor(snapshot.grids[part.name], part.indices) if dataset.batch > 1 else None,
                 gathers=part.name not in in_loops,
+                inherited=made,
             )
         )
     priorities = priorities_of(plan, snapshot, stages, terms.order)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from headgate.model.verdict import Finding
 
 _SIZES = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _LENGTHS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
@@ -28,6 +28,8 @@ def bytes_text(size: float) -> str:
 
 def length_text(ms: float) -> str:
     """Return a length of time in its two largest units, rounded up: a limit that is exceeded looks exceeded."""
+    if round(ms) < 1000:
+        return f"{round(ms)} ms"
     rest = -(-round(ms) // 1000) * 1000
     if rest >= 86_400_000:
         rest = -(-rest // 60_000) * 60_000
@@ -36,12 +38,13 @@ def length_text(ms: float) -> str:
         number, rest = divmod(rest, unit_ms)
         if number:
             parts.append(f"{number} {unit}")
-    return " ".join(parts[:2]) or "0 s"
+    return " ".join(parts[:2])
 
 
 def cost_text(cost: float, currency: str) -> str:
-    """Return an amount of money."""
-    return f"{cost:,.2f} {currency}".rstrip()
+    """Return an amount of money, rounded up: a limit that is exceeded looks exceeded. Forecasts have four decimals."""
+    amount = f"{-(-round(cost * 10_000) // 100) / 100:,.2f}" if cost >= 0.01 or not cost else f"{cost:.2g}"
+    return f"{amount} {currency}".rstrip()
 
 
 def instant_text(ms: int) -> str:
@@ -49,12 +52,15 @@ def instant_text(ms: int) -> str:
     return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%d %H:%M} UTC"
 
 
-def schema_text(before: Sequence[tuple[str, str]], after: Sequence[tuple[str, str]]) -> str:
-    """Return in words what is different between two schemas, each columns with their types in order."""
-    old, new = dict(before), dict(after)
-    added = [f"adds {name} ({new[name]})" for name in new if name not in old]
-    dropped = [f"drops {name}" for name in old if name not in new]
-    changed = [
-        f"{name} becomes {new[name]} instead of {old[name]}" for name in new if old.get(name, new[name]) != new[name]
-    ]
-    return ", ".join([*added, *dropped, *changed]) or "the columns are in another order"
+def moment_text(moment: datetime) -> str:
+    """Return a local date and time; the date alone at midnight."""
+    if not (moment.hour or moment.minute or moment.second or moment.microsecond):
+        return f"{moment:%Y-%m-%d}"
+    return moment.isoformat(" ", "seconds" if moment.second or moment.microsecond else "minutes")
+
+
+def objection_text(finding: Finding) -> str:
+    """Return an objection in one sentence, with its rationale."""
+    where = f" of {finding.dataset}" if finding.dataset else ""
+    because = f" (because: {finding.because})" if finding.because else ""
+    return f"{finding.rule}{where}: {finding.value}; {finding.limit}{because}"

@@ -31,6 +31,7 @@ class Context:
         parameters: The `[parameters]` of headgate.toml.
         keys: Keys of all partitions of the attempt, in order: more than `key` with `batch=`; then `key` is the
             first of them, and the window spans them all.
+        zone: Time zone of the dataset's windows.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class Context:
     run: str = ""
     parameters: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
+    zone: str = "UTC"
     watermark_ms: int | None = field(default=None, init=False)
     offsets: dict[str, int | str] = field(default_factory=dict, init=False)
     has_looked: bool = field(default=False, init=False, repr=False)
@@ -59,6 +61,11 @@ class Context:
         """
         self.has_looked = True
         return self._resume_from
+
+    @property
+    def static_key(self) -> str:
+        """Return the part of the key that is no time: what is behind the slash, or all of it without a time axis."""
+        return self.key if self.window is None else self.key.partition("/")[2]
 
     def resume_at(self, offset: int | str) -> None:
         """Say what `resume_from` is: for Headgate, and for tests of functions."""

@@ -11,13 +11,15 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from headgate.errors import UsageError
-from headgate.model.dataset import Format, Input, Source
+from headgate.model.dataset import Format, Input, Mirror, Source
 from headgate.model.mapping import Mapping, Overlap
 from headgate.model.names import check_dataset_name, shown
 from headgate.model.partitioning import UNPARTITIONED, Partitioning
 from headgate.model.policy import FailureMode
 from headgate.model.run import ErrorClass
+from headgate.model.schema_diff import SchemaPolicy
 from headgate.project import options
+from headgate.project.dataset_gates import declared_gates
 from headgate.project.functions import CONTEXT_PARAMETER, code_of, unwrapped
 from headgate.project.mappings import MAPPING_HINT, MAPPINGS, shown_value
 from headgate.project.pattern import format_of_suffix, is_url, parse_pattern
@@ -25,6 +27,8 @@ from headgate.project.pattern import format_of_suffix, is_url, parse_pattern
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
+
+    from headgate.model.gate import Gate
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _DECLARABLE = (ErrorClass.TRANSIENT, ErrorClass.PERMANENT, ErrorClass.DATA, ErrorClass.RESOURCE)
@@ -51,6 +55,10 @@ class Declaration:
         partition_column: Column of the result that says which partition a row belongs to.
         snapshot_only: Whether only the newest partition can be built.
         idempotent: Whether building a partition again does no harm.
+        gates: What must hold of its rows.
+        allow_empty: Whether a partition that had rows may become empty.
+        schema_policy: How its schema may change.
+        mirror: As what it is mirrored.
         file: Where it was declared.
         line: In which line.
     """
@@ -70,6 +78,10 @@ class Declaration:
     partition_column: str | None
     snapshot_only: bool
     idempotent: bool
+    gates: tuple[Gate, ...]
+    allow_empty: bool
+    schema_policy: SchemaPolicy
+    mirror: Mirror | None
     file: str
     line: int
 
@@ -118,6 +130,10 @@ def dataset(
     partition_column: str | None = None,
     snapshot_only: bool = False,
     idempotent: bool = True,
+    gates: list[Gate] | None = None,
+    allow_empty: bool = False,
+    schema: SchemaPolicy | str = SchemaPolicy.ANY,
+    mirror: Mirror | str | None = None,
 ) -> Callable[[_Function], _Function]: ...
 
 
@@ -138,6 +154,10 @@ def dataset(
     partition_column: str | None = None,
     snapshot_only: bool = False,
     idempotent: bool = True,
+    gates: list[Gate] | None = None,
+    allow_empty: bool = False,
+    schema: SchemaPolicy | str = SchemaPolicy.ANY,
+    mirror: Mirror | str | None = None,
 ) -> Any:
     """Declare the dataset that a function makes, partition by partition; the function itself stays as it is.
 
@@ -163,6 +183,14 @@ def dataset(
         partition_column: The column of the result by which it is split: it says which partition a row belongs to.
         snapshot_only: Says that what it reads shows only the present, so that past windows cannot be built.
         idempotent: False says that it has effects elsewhere that must not happen twice for a partition.
+        gates: What must hold of the rows before anybody sees them: `headgate.not_null(...)` and others. They make
+            nothing stale.
+        allow_empty: Whether a partition that has rows may be replaced by one without any; else that is quarantined.
+        schema: How the columns and types may change from version to version: ``"any"`` (a change that does more than
+            add columns is recorded as a warning), ``"additive"`` (columns may come) or ``"fixed"``; what may not be
+            is quarantined. It makes nothing stale.
+        mirror: ``"delta"`` for a Delta Lake table over the same files, in DATA/DATASET, that Spark, Polars and others
+            read; it follows what is published within a second.
 
     Raises:
         UsageError: Something of this cannot be.
@@ -184,6 +212,10 @@ def dataset(
             partition_column=partition_column,
             snapshot_only=snapshot_only,
             idempotent=idempotent,
+            gates=gates,
+            allow_empty=allow_empty,
+            schema=schema,
+            mirror=mirror,
         )
         target.__headgate__ = declaration  # type: ignore[attr-defined]
         _declared.append(declaration)
@@ -292,6 +324,10 @@ def _declaration(
     partition_column: object,
     snapshot_only: object,
     idempotent: object,
+    gates: object,
+    allow_empty: object,
+    schema: object,
+    mirror: object,
 ) -> Declaration:
     if not isinstance(function, FunctionType):
         raise UsageError(f"@headgate.dataset decorates functions, got {shown_value(function)}")
@@ -306,14 +342,16 @@ def _declaration(
     _check_partitions(where, partitions)
     if version is not None and (not isinstance(version, str) or not version):
         raise UsageError(f"{where}: version must be text, got {version!r}", hint='Write version="2".')
-    code = code_of(unwrapped(function))
+    inner = cast("FunctionType", unwrapped(function))
+    code = code_of(inner)
+    parameters = _parameters(where, code)
     partitioning = cast("Partitioning", partitions)
     most, most_bytes = options.batch(where, partitioning, batches, batch)
     return Declaration(
         checked_name,
         function,
         partitioning,
-        _inputs(where, _parameters(where, code), inputs),
+        _inputs(where, parameters, inputs),
         version,
         options.timeout_ms(where, timeout),
         options.pools(where, pools),
@@ -322,11 +360,13 @@ def _declaration(
         options.batches_ms(where, code, batches),
         most,
         most_bytes,
-        options.partition_column(
-            where, cast("FunctionType", unwrapped(function)), partitioning, most, partition_column
-        ),
+        options.partition_column(where, inner, partitioning, most, partition_column),
         options.flag(where, "snapshot_only", snapshot_only),
         options.flag(where, "idempotent", idempotent),
+        declared_gates(where, gates, parameters, partitioning, inner.__annotations__.get("return", "")),
+        options.flag(where, "allow_empty", allow_empty),
+        options.schema_policy(where, schema),
+        options.mirror(where, inner, mirror),
         code.co_filename,
         code.co_firstlineno,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.errors import UsageError
 from headgate.model.guard_rail import GuardRails, Outcome, Rule, Setting
+from headgate.planning.wording import moment_text
 from headgate.project.places import FILE_NAME
 from headgate.project.policies import known_name
 
@@ -79,6 +80,12 @@ class _Reader:
         limit = _LIMITS.get(rule)
         if limit is not None and limit not in values:
             raise self.document.refuse((*last, limit), "is missing")
+        if rule is Rule.MAX_COST and self.config.rates.is_free:
+            raise self.document.refuse(
+                places["limit"],
+                "says nothing: no cost is known without rates",
+                hint="Declare them, such as [rates] slot_hour = 0.12, or leave max_cost out.",
+            )
         outcome = values.get("verdict", rule.outcome)
         group = values.get("approvers") or self.config.policies.approvers or ""
         if outcome is Outcome.APPROVAL and not group:
@@ -87,9 +94,13 @@ class _Reader:
                 f"is missing: {rule} asks for approval",
                 hint='Name a group of [approvers], or set verdict = "deny".',
             )
+        if values.get("persons", 1) > 1:
+            self._check_persons(places["persons"], group)
         start, end = values.get("start"), values.get("end")
         if start is not None and end is not None and end <= start:
-            raise self.document.refuse(places["end"], f"cannot be: {end} is not after {start}")
+            raise self.document.refuse(
+                places["end"], f"cannot be: {moment_text(end)} is not after {moment_text(start)}"
+            )
         at = places.get(limit or "end") or places.get("start") or last
         return Setting(
             rule,
@@ -105,6 +116,20 @@ class _Reader:
             values.get("because", ""),
             f"{FILE_NAME}:{self.document.line(at)}",
         )
+
+    def _check_persons(self, key: _Key, group: str) -> None:
+        """Refuse that two persons are required where there are not two, since no author approves then."""
+        members = self.config.approvers.get(group, ())
+        if not group:
+            raise self.document.refuse(
+                key, "says nothing: nobody may approve", hint="Name a group of [approvers]: approvers = ..."
+            )
+        if len(members) == 1:
+            raise self.document.refuse(
+                key,
+                f"cannot be: group {group} is {members[0]} alone, whose own plans nobody could approve",
+                hint=f"Name another person in [approvers] {group}, or leave out persons.",
+            )
 
 
 def resolve_guard_rails(
@@ -128,6 +153,7 @@ def resolve_guard_rails(
     _check_groups(reader)
     for name in config.sources:
         _check_known(document, ("sources", name), "source", name, sources)
+    _check_kinds(reader)
     for layer in reader.templates():
         # Also those that match nothing yet.
         list(reader.settings([*reader.general(), layer]))
@@ -152,10 +178,6 @@ def _of_dataset(reader: _Reader, dataset: Dataset) -> dict[Rule, Setting]:
 
 def _check_own(reader: _Reader, key: _Key, setting: Setting, dataset: Dataset) -> None:
     declared = _BY_DECLARATION.get(setting.rule)
-    if setting.rule is Rule.RETENTION:
-        raise reader.document.refuse(
-            key, "cannot be: a source keeps data, not a dataset", hint="Write [sources.NAME.policies.retention]."
-        )
     if declared and not (dataset.snapshot_only if setting.rule is Rule.SNAPSHOT_ONLY else not dataset.idempotent):
         raise reader.document.refuse(
             key,
@@ -169,10 +191,6 @@ def _check_own(reader: _Reader, key: _Key, setting: Setting, dataset: Dataset) -
 def _of_source(reader: _Reader, source: Source) -> Setting | None:
     retention: Setting | None = None
     for key, setting in reader.settings(reader.layers("sources", source.name)):
-        if key[0] == "sources" and setting.rule is not Rule.RETENTION:
-            raise reader.document.refuse(
-                key, "cannot be: a source is not built", hint=f"Write [datasets.NAME.policies.{setting.rule}]."
-            )
         if setting.rule is Rule.RETENTION:
             retention = setting
             if key[0] == "sources" and source.partitioning.time is None:
@@ -197,6 +215,25 @@ def _check_groups(reader: _Reader) -> None:
             table = _table(layer, rule)
             if table is not None and table.approvers is not None:
                 _check_known(document, (*key, rule, "approvers"), "group", table.approvers, config.approvers)
+
+
+def _check_kinds(reader: _Reader) -> None:
+    """Refuse rules of datasets that are set for a source, and the other way round, before what else they lack."""
+    for name, source in reader.config.sources.items():
+        for rule in Rule:
+            if rule is not Rule.RETENTION and _table(source.policies, rule) is not None:
+                raise reader.document.refuse(
+                    ("sources", name, "policies", rule),
+                    "cannot be: a source is not built",
+                    hint=f"Write [datasets.NAME.policies.{rule}].",
+                )
+    for name, dataset in reader.config.datasets.items():
+        if _table(dataset.policies, Rule.RETENTION) is not None:
+            raise reader.document.refuse(
+                ("datasets", name, "policies", Rule.RETENTION),
+                "cannot be: a source keeps data, not a dataset",
+                hint="Write [sources.NAME.policies.retention].",
+            )
 
 
 def _check_known(document: Document, key: _Key, what: str, name: str, known: Iterable[str]) -> None:

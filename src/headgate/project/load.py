@@ -140,4 +140,8 @@ def _dataset(root: Path, declared: Declaration, reader: CodeReader) -> Dataset:
         partition_column=declared.partition_column,
         snapshot_only=declared.snapshot_only,
         idempotent=declared.idempotent,
+        gates=declared.gates,
+        allow_empty=declared.allow_empty,
+        schema_policy=declared.schema_policy,
+        mirror=declared.mirror,
     )

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from headgate.errors import UsageError
+from headgate.model.dataset import Mirror
 from headgate.model.names import shown
 from headgate.model.partitioning import UNPARTITIONED
 from headgate.model.policy import FailureMode
+from headgate.model.schema_diff import SchemaPolicy
 from headgate.project.amounts import length_ms, size_bytes
 from headgate.project.functions import CONTEXT_PARAMETER
 
@@ -188,6 +190,39 @@ def flag(where: str, name: str, given: object) -> bool:
     if not isinstance(given, bool):
         raise UsageError(f"{where}: {name} must be True or False, got {shown(repr(given))}")
     return given
+
+
+def schema_policy(where: str, given: object) -> SchemaPolicy:
+    """Return how a schema may change.
+
+    Raises:
+        UsageError: It is not one of the words for that.
+    """
+    if not isinstance(given, str) or given not in set(SchemaPolicy):
+        raise UsageError(
+            f"{where}: schema is {shown(repr(given))}",
+            hint='Write schema="any", "additive" (columns may come) or "fixed". Columns themselves: '
+            "headgate.schema_contract(...) among the gates.",
+        )
+    return SchemaPolicy(given)
+
+
+def mirror(where: str, function: FunctionType, given: object) -> Mirror | None:
+    """Return the table format in which a dataset is mirrored.
+
+    Raises:
+        UsageError: There is no such format, or the function makes no table.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, str) or given not in set(Mirror):
+        raise UsageError(f"{where}: mirror is {shown(repr(given))}", hint='Write mirror="delta".')
+    if function.__annotations__.get("return", "") in {None, "None"}:
+        raise UsageError(
+            f"{where}: mirror={given} is for datasets with files, and this function returns None",
+            hint="Leave mirror= out.",
+        )
+    return Mirror(given)
 
 
 def _count(where: str, name: str, given: object) -> int:

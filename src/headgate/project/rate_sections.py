@@ -29,3 +29,8 @@ class RatesSection(PoolRatesSection):
 
     currency: str = Field(default="", max_length=10)
     pools: dict[str, PoolRatesSection] = Field(default_factory=dict)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing costs anything, of no pool either."""
+        return super().is_free and all(pool.is_free for pool in self.pools.values())

@@ -116,6 +116,7 @@ class PoliciesSection(Section):
     fresh_deadline: FreshDeadlineSection | None = None
     require_reason: RequireReasonSection | None = None
     ticket: TicketSection | None = None
+    held: RuleSection | None = None
 
 
 class GeneralPoliciesSection(PoliciesSection):

@@ -21,6 +21,18 @@ made its version, else empty; pinned versions, ascending.
 """
 
 
+MoveRecord = tuple[str, str, int | None, int | None, int | None, int | None]
+"""What an entry vouches for of one head that it moved: dataset and key; version and checkpoint before, and after."""
+
+
+TOGETHER = "publish.together"
+"""Kind of the entry that makes a staged run visible."""
+ROLLBACK = "rollback"
+"""Kind of the entry that takes heads back."""
+MOVING = frozenset({TOGETHER, ROLLBACK})
+"""Kinds of the entries that move heads otherwise than by publishing a checkpoint."""
+
+
 def entry_hash(previous: str, *, seq: int, at_ms: int, author: str, kind: str, run: str, reason: str, body: str) -> str:
     """Return the hash of an entry.
 
@@ -40,6 +52,14 @@ def entry_hash(previous: str, *, seq: int, at_ms: int, author: str, kind: str, r
 def checkpoints_digest(records: Iterable[CheckpointRecord]) -> str:
     """Return the digest of what one journal entry published, whatever the order of the records."""
     return sha256(json.dumps(sorted(records)).encode()).hexdigest()
+
+
+def moves_digest(records: Iterable[MoveRecord]) -> str:
+    """Return the digest of the heads that one journal entry moved, whatever the order of the records.
+
+    No dataset and key twice.
+    """
+    return sha256(json.dumps(sorted(records, key=lambda record: record[:2])).encode()).hexdigest()
 
 
 def canonical(body: dict[str, object]) -> str:

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 from headgate.errors import InternalError, UnavailableError, UsageError
 from headgate.store.sqlite_errors import explained, explaining
 from headgate.store.sqlite_interned import Interned
+from headgate.store.sqlite_lineage import SqliteLineage
+from headgate.store.sqlite_mirror import SqliteMirrors
 from headgate.store.sqlite_open import lead_of, migrate, open_file, refusal
-from headgate.store.sqlite_reads import SqliteReads
 from headgate.store.witness import Mark, Witness, disagreement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from headgate.model.rollback import Aim, TakeBack
+    from headgate.store.housekeeping import Keep, Removable
     from headgate.store.sqlite_transaction import SqliteTransaction
 
 
@@ -51,7 +54,7 @@ def open_store(path: Path, *, data_root: Path, create: bool) -> SqliteStore:
     return store
 
 
-class SqliteStore(SqliteReads):
+class SqliteStore(SqliteLineage, SqliteMirrors):
     """A state store in one SQLite file; the contract is `store.Store`. Made by `open_store`.
 
     Args:
@@ -98,6 +101,16 @@ class SqliteStore(SqliteReads):
         if transaction.appended:
             self._witness.write(transaction.journal_head())
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Have all reads inside of the block see the store as it was at one moment."""
+        with explaining(self._path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
     def _commit(self) -> None:
         try:
             self._connection.execute("COMMIT")
@@ -143,6 +156,27 @@ class SqliteStore(SqliteReads):
     def _disagreement(self) -> str:
         mark = self._witness.read()
         return disagreement(mark, self._head(), self.journal_hash, self._witness.data_root)
+
+    def take_back(self, aim: Aim) -> TakeBack:
+        """Return what a rollback would come to now. Changes nothing."""
+        from headgate.store.sqlite_rollback import take_back
+
+        with explaining(self._path):
+            return take_back(self._connection, aim)
+
+    def removable(self, keep: Keep, first: int, last: int) -> list[Removable]:
+        """Return the versions with numbers from first to last that nobody needs, but for those in packs."""
+        from headgate.store.sqlite_housekeeping import removable
+
+        with explaining(self._path):
+            return removable(self._connection, keep, (first, last))
+
+    def removable_packed(self, keep: Keep) -> list[Removable]:
+        """Return the versions in packs of which nobody needs any version."""
+        from headgate.store.sqlite_housekeeping import removable
+
+        with explaining(self._path):
+            return removable(self._connection, keep, None)
 
     def journal_seq(self) -> int:
         """Return the number of the newest journal entry, 0 if there is none."""

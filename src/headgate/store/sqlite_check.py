@@ -7,7 +7,7 @@ from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from headgate.store.journal import checkpoints_digest, entry_hash
+from headgate.store.journal import MOVING, checkpoints_digest, entry_hash, moves_digest
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_rows import files_from_text
 
@@ -38,11 +38,14 @@ def problems(connection: sqlite3.Connection, store_id: str, *, is_led: bool) -> 
         _integrity(connection),
         _chain(rows("journal"), store_id),
         _digests(rows("published"), rows("journal")),
+        _moves(rows("moves"), rows("journal")),
         _heads(rows("broken_heads")),
+        _staged(rows("broken_staged_heads")),
         _overtaken(rows("overtaken_heads")),
         _checkpoints(rows("broken_checkpoints")),
         _lineage(rows("broken_lineage")),
         _unrecorded(rows("unrecorded_successes")),
+        _quarantine(rows("broken_quarantine")),
         [] if is_led else _unowned(rows("running_attempts")),
     ]
     return list(chain.from_iterable(_capped(kind) for kind in kinds))
@@ -94,6 +97,16 @@ def _digests(published: Iterable[Row], journal: Iterable[Row]) -> Iterator[str]:
         yield f"checkpoints refer to journal entry {entry}, which did not publish them"
 
 
+def _moves(moved: Iterable[Row], journal: Iterable[Row]) -> Iterator[str]:
+    """Compare the heads that each journal entry moved with the digest in it; both come in order of entries."""
+    digests = {entry: moves_digest(row[1:] for row in rows) for entry, rows in groupby(moved, key=itemgetter(0))}
+    for seq, _, _, kind, _, _, body, _ in journal:
+        if kind in MOVING and digests.pop(seq, moves_digest([])) != json.loads(body).get("digest"):
+            yield f"the heads that journal entry {seq} ({kind}) moved are not the ones that it recorded"
+    for entry in digests:
+        yield f"heads were moved by journal entry {entry}, which did not move them"
+
+
 def _record(row: Row) -> CheckpointRecord:
     _, attempt, dataset, key, version, previous, code, digest, content, files, lineage = row
     made = version == attempt and files is not None
@@ -110,9 +123,16 @@ def _heads(rows: Iterable[Row]) -> Iterator[str]:
             yield f"the head of {dataset} {key} rests on checkpoint {checkpoint}, which is not one of version {version}"
 
 
+def _staged(rows: Iterable[Row]) -> Iterator[str]:
+    for dataset, key, version, run in rows:
+        yield f"version {version} of {dataset} {key} is staged for run {run}, which has not made it or is not staged"
+
+
 def _overtaken(rows: Iterable[Row]) -> Iterator[str]:
     for dataset, key, newest, checkpoint in rows:
-        if checkpoint is None:
+        if newest is None:
+            yield f"{dataset} {key} was taken back, but has a head, which rests on checkpoint {checkpoint}"
+        elif checkpoint is None:
             yield f"{dataset} {key} has checkpoint {newest} but no head"
         else:
             yield f"the head of {dataset} {key} rests on checkpoint {checkpoint}, but {newest} was published after it"
@@ -138,6 +158,11 @@ def _lineage(rows: Iterable[Row]) -> Iterator[str]:
 def _unrecorded(rows: Iterable[Row]) -> Iterator[str]:
     for attempt, dataset, key, run in rows:
         yield f"attempt {attempt} of {dataset} {key} in run {run} succeeded, but has no checkpoint"
+
+
+def _quarantine(rows: Iterable[Row]) -> Iterator[str]:
+    for attempt, state in rows:
+        yield f"attempt {attempt} is {state} in quarantine, which does not fit what became of it"
 
 
 def _unowned(rows: Iterable[Row]) -> Iterator[str]:

@@ -15,7 +15,7 @@ Schema = tuple[tuple[str, str], ...]
 
 
 class Interned:
-    """The numbers of datasets, runs and schemas, remembered between transactions.
+    """The numbers of datasets, runs, schemas and sets of parameters, remembered between transactions.
 
     Args:
         connection: Where they are looked up and, but for runs, added: only inside a transaction.
@@ -27,12 +27,14 @@ class Interned:
         self._datasets: dict[str, int] = {}
         self._runs: dict[str, int] = {}
         self._schemas: dict[Schema, int] = {}
+        self._parameters: dict[str, int] = {}
 
     def forget(self) -> None:
         """Forget everything: a transaction was rolled back, and its numbers with it."""
         self._datasets.clear()
         self._runs.clear()
         self._schemas.clear()
+        self._parameters.clear()
 
     def dataset(self, name: str) -> int:
         """Return the number of a dataset, which is added if it is new."""
@@ -51,6 +53,17 @@ class Interned:
             if row is None:
                 raise InternalError(f"the state store has no run {run}")
             number = self._runs[run] = row[0]
+        return number
+
+    def parameters(self, body: str | None) -> int | None:
+        """Return the number of a set of parameters, as JSON text, which is added if it is new; None for none."""
+        if body is None:
+            return None
+        number = self._parameters.get(body)
+        if number is None:
+            self._connection.execute(self._sql["add_parameters"], {"body": body})
+            (number,) = self._connection.execute(self._sql["parameters_id"], {"body": body}).fetchone()
+            self._parameters[body] = number
         return number
 
     def schema(self, schema: Schema | None) -> int | None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from headgate.store.witness import Witness
 
 CACHE_KIB = 16_000
+IMMUTABLE = "ro&immutable=1"
 _PAUSE_S = 0.01
+_LET_OTHERS = "Let somebody who may write there run `headgate status` first."
 
 
 def lead_of(path: Path) -> Lead:
@@ -82,7 +84,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
     Args:
         path: The file.
-        mode: ``ro``, ``rw`` or ``rwc``, as in SQLite's URIs.
+        mode: ``ro``, ``rw`` or ``rwc``, as in SQLite's URIs; or `IMMUTABLE`.
     """
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
@@ -92,6 +94,23 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     return connection
+
+
+def reading_mode(path: Path) -> str:
+    """Return the mode in which a state store is opened by who has nothing to write.
+
+    Even who reads writes: to the log's index, and in the end what is in the log to the database. Where the folder
+    cannot be written, an index that is there can be read as it is. Without log and index nobody has the database open,
+    and it is read as a file that does not change.
+    """
+    if _may_write_beside(path):
+        return "rw"
+    has_log = is_there(path.with_name(path.name + "-wal")) or is_there(path.with_name(path.name + "-shm"))
+    return "ro" if has_log else IMMUTABLE
+
+
+def _may_write_beside(path: Path) -> bool:
+    return os.access(path.parent, os.W_OK | os.X_OK)
 
 
 def schema_number(connection: sqlite3.Connection) -> int:
@@ -132,7 +151,7 @@ def open_file(path: Path, witness: Witness, *, create: bool) -> sqlite3.Connecti
             except OSError as error:
                 raise UnavailableError(f"folder {folder} cannot be made: {error}") from error
     with explaining(path):
-        connection = connect(path, "rwc" if create else "rw")
+        connection = connect(path, "rwc") if create else _connect_to_read(path)
         try:
             usable = _settle_schema(connection, path, witness, create=create)
         except BaseException:
@@ -142,6 +161,20 @@ def open_file(path: Path, witness: Witness, *, create: bool) -> sqlite3.Connecti
             connection.close()
             return None
     return connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    mode = reading_mode(path)
+    try:
+        return connect(path, mode)
+    except sqlite3.OperationalError as error:
+        if mode != "ro" or error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN:
+            raise
+        raise UnavailableError(
+            f"state store {path}: its last changes are in {path.name}-wal, and only who may write to its folder can "
+            f"read them ({error})",
+            hint=_LET_OTHERS,
+        ) from error
 
 
 def _settle_schema(connection: sqlite3.Connection, path: Path, witness: Witness, *, create: bool) -> bool:
@@ -161,6 +194,11 @@ def _settle_schema(connection: sqlite3.Connection, path: Path, witness: Witness,
         _use_wal(connection, path)
         _apply(connection, path, witness)
         return True
+    if not _may_write_beside(path):
+        raise UnavailableError(
+            f"state store {path} has schema {number}, this Headgate needs {latest}, and you may not write there",
+            hint=_LET_OTHERS,
+        )
     with ExitStack() as stack:
         try:
             stack.enter_context(lead_of(path).hold("bringing the state store up to date"))

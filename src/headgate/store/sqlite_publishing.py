@@ -11,7 +11,16 @@ from headgate.errors import InternalError
 from headgate.model.run import AttemptState
 from headgate.store.journal import canonical, checkpoints_digest, entry_hash
 from headgate.store.named_sql import statements
-from headgate.store.sqlite_rows import array, failure_columns, files_from_text, files_to_text, offsets_to_text, signed
+from headgate.store.sqlite_rows import (
+    array,
+    audit_to_text,
+    failure_columns,
+    files_from_text,
+    files_to_text,
+    offsets_to_text,
+    signed,
+)
+from headgate.store.sqlite_taken_back import taken_back
 from headgate.store.store import OVERTAKEN, Published
 from headgate.store.witness import Mark
 
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from headgate.model.run import Failure
     from headgate.store.journal import CheckpointRecord
     from headgate.store.sqlite_interned import Interned
     from headgate.store.sqlite_rows import Row
@@ -26,16 +36,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """Rows that one call writes, by statement, and the records that its journal entry vouches for."""
+class Batch:
+    """Rows that one call writes, by statement, and the records that its journal entry vouches for.
 
+    Only attempts in `state` are published.
+    """
+
+    state: AttemptState = AttemptState.RUNNING
     versions: list[Row] = field(default_factory=list)
     checkpoints: list[Row] = field(default_factory=list)
     lineage: list[Row] = field(default_factory=list)
     heads: list[Row] = field(default_factory=list)
+    staged: list[Row] = field(default_factory=list)
     succeeded: list[Row] = field(default_factory=list)
     superseded: list[Row] = field(default_factory=list)
     fenced: list[Row] = field(default_factory=list)
+    audits: list[Row] = field(default_factory=list)
     records: list[CheckpointRecord] = field(default_factory=list)
 
 
@@ -54,6 +70,8 @@ class Publishing:
         self._sql = statements()
         self._store_id = store_id
         self._head: Mark | None = None
+        self._staged_runs: set[int] = set()
+        self._refused: dict[int, Failure] = {}
         self.appended = False
         """Whether this transaction has appended to the journal."""
 
@@ -84,13 +102,19 @@ class Publishing:
 
     def publish(self, candidates: Sequence[Candidate], *, author: str, now_ms: int) -> list[Published]:
         """Check fencing tokens and old heads, move heads, and record what was made."""
+        return self._publish(candidates, Batch(), author=author, reason="", now_ms=now_ms)
+
+    def _publish(
+        self, candidates: Sequence[Candidate], batch: Batch, *, author: str, reason: str, now_ms: int
+    ) -> list[Published]:
         if len({(c.dataset, c.key) for c in candidates}) != len(candidates):
             raise InternalError("two candidates of one call share a partition")
         rows = self._connection.execute(
             self._sql["attempts_and_heads"], {"attempts": array(c.attempt for c in candidates)}
         )
         found = {row[0]: row[1:] for row in rows}
-        batch = _Batch()
+        self._staged_runs = {run for (run,) in self._connection.execute(self._sql["staged_runs"])}
+        self._refused |= taken_back(self._connection, candidates)
         entry = self.journal_head().seq + 1
         verdicts = [self._judge(c, found.get(c.attempt), batch, entry, now_ms) for c in candidates]
         self._write(batch)
@@ -104,19 +128,20 @@ class Publishing:
             body: dict[str, object] = {verdict.value: counts[verdict] for verdict in Published}
             body |= {"first": min(attempts), "last": max(attempts), "digest": checkpoints_digest(batch.records)}
             run = runs.pop() if len(runs) == 1 else ""
-            self.journal("publish", author=author, run=run, reason="", body=body, now_ms=now_ms)
+            self.journal("publish", author=author, run=run, reason=reason, body=body, now_ms=now_ms)
         return verdicts
 
-    def _judge(self, c: Candidate, row: Row | None, batch: _Batch, entry: int, now_ms: int) -> Published:
+    def _judge(self, c: Candidate, row: Row | None, batch: Batch, entry: int, now_ms: int) -> Published:
         """Say what becomes of a candidate, and add the rows for it to the batch."""
-        if row is None or row[3] != "running":
+        if row is None or row[3] != batch.state:
             batch.fenced.append((c.attempt,))
             return Published.FENCED
-        run, dataset, key, _, path, expects, head, head_content, head_schema = row
+        run, dataset, key, _, path, expects, head, identity, head_content, head_schema = row
         if (self._interned.run(c.run), self._interned.dataset(c.dataset), c.key) != (run, dataset, key):
             raise InternalError(f"attempt {c.attempt} is not one of {c.dataset} {c.key} in run {c.run}")
-        if head != expects:
-            batch.superseded.append((AttemptState.SUPERSEDED.value, now_ms, *failure_columns(OVERTAKEN), c.attempt))
+        if identity != expects or c.attempt in self._refused:
+            failure = self.why_superseded(c.attempt)
+            batch.superseded.append((AttemptState.SUPERSEDED.value, now_ms, *failure_columns(failure), c.attempt))
             return Published.SUPERSEDED
         schema = self._interned.schema(c.schema)
         content, hashes = "", []
@@ -127,25 +152,38 @@ class Publishing:
             verdict, version, path = Published.NEW, c.attempt, ""
             content, hashes = c.content, [file.hash for file in c.files]
             files = files_to_text(c.files)
-            batch.versions.append((version, dataset, key, files, c.rows, c.bytes, content, schema, now_ms))
+            made_of = (files, c.rows, c.bytes, content, schema)
+            batch.versions.append((version, dataset, key, *made_of, now_ms, c.origin))
         digest, offsets = signed(c.inputs_digest), offsets_to_text(c.offsets)
         made = (c.code, c.declared_version, digest, c.watermark_ms, offsets, c.started_ms)
-        batch.checkpoints.append((c.attempt, run, dataset, key, version, head, *made, now_ms, entry))
+        parameters = self._interned.parameters(c.parameters)
+        batch.checkpoints.append((c.attempt, run, dataset, key, version, head, *made, now_ms, entry, parameters))
         inputs = sorted(set(c.inputs))
         batch.lineage.extend((c.attempt, pinned) for pinned in inputs)
-        batch.heads.append((dataset, key, version, c.attempt))
+        if run in self._staged_runs:
+            batch.staged.append((run, dataset, key, version, c.attempt))
+        else:
+            batch.heads.append((dataset, key, version, c.attempt))
         batch.succeeded.append((now_ms, path, c.attempt))
+        if c.gates:
+            batch.audits.append((c.attempt, audit_to_text(c.gates)))
         batch.records.append((c.attempt, c.dataset, key, version, head, c.code, digest, content, hashes, inputs))
         return verdict
 
-    def _write(self, batch: _Batch) -> None:
+    def why_superseded(self, attempt: int) -> Failure:
+        """Return why an attempt was superseded in this transaction."""
+        return self._refused.get(attempt, OVERTAKEN)
+
+    def _write(self, batch: Batch) -> None:
         many = self._connection.executemany
         many(self._sql["add_version"], batch.versions)
         many(self._sql["add_checkpoint"], batch.checkpoints)
         crash_point("coordinator.inside_publish")
         many(self._sql["add_lineage"], batch.lineage)
         many(self._sql["set_head"], batch.heads)
+        many(self._sql["set_staged_head"], batch.staged)
         many(self._sql["succeed_attempt"], batch.succeeded)
+        many(self._sql["add_audit"], batch.audits)
 
     def _forget_batches(self, checkpoints: Sequence[Row]) -> None:
         """Remove the saved batches of partitions that are published."""
@@ -158,7 +196,7 @@ class Publishing:
         by_dataset: defaultdict[str, list[Observation]] = defaultdict(list)
         for observation in observations:
             by_dataset[observation.dataset].append(observation)
-        batch = _Batch()
+        batch = Batch()
         moved: list[Row] = []
         (last,) = self._connection.execute(self._sql["last_id"]).fetchone()
         first, entry = last + 1, self.journal_head().seq + 1
@@ -175,9 +213,10 @@ class Publishing:
                     continue
                 last += 1
                 files = files_to_text([o.file])
-                batch.versions.append((last, dataset, o.key, files, o.file.rows, o.file.bytes, "", None, now_ms))
+                made_of = (files, o.file.rows, o.file.bytes, "", None)
+                batch.versions.append((last, dataset, o.key, *made_of, now_ms, None))
                 made = ("", None, 0, None, None, now_ms)
-                batch.checkpoints.append((last, None, dataset, o.key, last, head, *made, now_ms, entry))
+                batch.checkpoints.append((last, None, dataset, o.key, last, head, *made, now_ms, entry, None))
                 batch.heads.append((dataset, o.key, last, last))
                 batch.records.append((last, name, o.key, last, head, "", 0, "", [o.file.hash], []))
         if batch.records:

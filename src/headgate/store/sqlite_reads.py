@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 
 from headgate.errors import UsageError
 from headgate.model.breaker import BreakerRecord, BreakerState
+from headgate.model.rollback import HeadMove, Hold
 from headgate.model.run import AttemptState, RunState
+from headgate.store.housekeeping import KeptVersion
 from headgate.store.named_sql import statements
 from headgate.store.sqlite_errors import explaining
 from headgate.store.sqlite_rows import (
     array,
     attempt_of,
+    audit_from_text,
     checkpoint_of,
     files_from_text,
     plan_of,
+    quarantined_of,
     run_of,
     schema_of,
     version_of,
 )
+from headgate.store.staged import Change, Conflict, StagedRun
 from headgate.store.store import (
     FailedPartition,
     Foretold,
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from headgate.model.plan import StoredPlan
     from headgate.model.run import Attempt, Run
     from headgate.model.version import Checkpoint, Version
+    from headgate.store.quarantine import Audit, Quarantined, QuarantineState
     from headgate.store.sqlite_rows import Row
     from headgate.store.store import HeadColumns, Schema
 
@@ -100,9 +106,12 @@ class SqliteReads:
                 yield columns_of(*texts)
             behind = row[0]
 
-    def failed_partitions(self, dataset: str, key: str | None = None) -> Iterator[FailedPartition]:
+    def failed_partitions(
+        self, dataset: str, key: str | None = None, *, unsure: bool = False
+    ) -> Iterator[FailedPartition]:
         """Yield the partitions of a dataset, or the given one, if it failed last time in whichever run; in no order."""
-        return map(FailedPartition._make, self._rows("failed_partitions", dataset=dataset, key=key))
+        rows = self._rows("unsure_partitions" if unsure else "failed_partitions", dataset=dataset, key=key)
+        return map(FailedPartition._make, rows)
 
     def heads(self, dataset: str, keys: Sequence[str] | None = None) -> Iterator[Version]:
         """Yield the head versions of a dataset; of the given keys only, if given. In no order."""
@@ -111,6 +120,40 @@ class SqliteReads:
         else:
             rows = self._rows("heads_of_keys", dataset=dataset, keys=array(dict.fromkeys(keys)))
         return map(version_of, rows)
+
+    def heads_as_of(self, dataset: str, until_ms: int) -> Iterator[tuple[Version, bool]]:
+        """Yield the versions that readers of a dataset saw at a time, and whether their files are removed."""
+        rows = self._rows("heads_as_of", dataset=dataset, until_ms=until_ms)
+        return ((version_of(row[:-1]), bool(row[-1])) for row in rows)
+
+    def shown_since(self, version: int) -> int | None:
+        """Return when readers first saw a version; None if they never did."""
+        row = self._row("shown_since", version=version)
+        return None if row is None else row[0]
+
+    def kept_versions(self, dataset: str, *, key: str | None = None, heads_only: bool = False) -> Iterator[KeptVersion]:
+        """Yield the versions of a dataset, or of one partition, whose files are kept, newest first."""
+        rows = self._rows("kept_heads" if heads_only else "kept_versions", dataset=dataset, key=key)
+        return (KeptVersion(version_of(row[:-1]), bool(row[-1])) for row in rows)
+
+    def held_keys(self, dataset: str) -> set[str]:
+        """Return the partitions of a dataset that a rollback holds."""
+        return {key for (key,) in self._rows("held_keys", dataset=dataset)}
+
+    def needed_paths(self) -> set[str]:
+        """Return the paths of all files that something refers to, relative to the data root."""
+        needed = {path for (path,) in self._rows("needed_paths")}
+        for (files,) in self._rows("needed_files"):
+            needed.update(file.path for file in files_from_text(files))
+        return needed
+
+    def stage_folders(self, attempts: Iterable[int]) -> dict[int, str]:
+        """Return the folder that each attempt stages in; none for one that was never recorded."""
+        return {int(attempt): folder for attempt, folder in self._rows("stage_folders", attempts=array(attempts))}
+
+    def doomed(self) -> list[str]:
+        """Return the paths that are yet to be unlinked."""
+        return [path for (path,) in self._rows("doomed")]
 
     def schema_change(self, dataset: str, code: str) -> tuple[Schema, Schema] | None:
         """Return the schema of a dataset's newest head by other code, and that of the newest version by this code."""
@@ -138,6 +181,31 @@ class SqliteReads:
     def run_checkpoints(self, run: str) -> Iterator[Checkpoint]:
         """Yield the checkpoints of a run, in order of publishing."""
         return map(checkpoint_of, self._rows("checkpoints_of_run", run=run))
+
+    def quarantined(
+        self,
+        *,
+        attempt: int | None = None,
+        run: str | None = None,
+        dataset: str | None = None,
+        key: str | None = None,
+        states: frozenset[QuarantineState] | None = None,
+        limit: int = 1_000_000,
+    ) -> list[Quarantined]:
+        """Return what gates have refused, newest first; of those only what fits everything that is given."""
+        wanted = None if states is None else array(states)
+        rows = self._rows("quarantined", attempt=attempt, run=run, dataset=dataset, key=key, states=wanted, limit=limit)
+        return [quarantined_of(row) for row in rows]
+
+    def audits(self, attempts: Iterable[int]) -> dict[int, Audit]:
+        """Return what gates said of what attempts have published; only of those that had gates."""
+        rows = self._rows("audits", attempts=array(attempts))
+        return {attempt: audit_from_text(text) for attempt, text in rows}
+
+    def warnings(self, run: str) -> int:
+        """Return of how many results of a run something was published that a gate had warned of."""
+        row = self._row("warnings", run=run)
+        return row[0] if row else 0
 
     def lineage(self, checkpoint: int) -> list[Version]:
         """Return the versions that a checkpoint pinned as inputs, by dataset and key."""
@@ -183,6 +251,14 @@ class SqliteReads:
         """Return what has succeeded in a run, by dataset."""
         return [Made(*row) for row in self._rows("made", run=run)]
 
+    def taken(self, run: str) -> dict[str, int]:
+        """Return how many tasks of a run another run has made, by dataset, as it was said when the run came to rest."""
+        return {str(dataset): tasks for dataset, tasks in self._rows("taken", run=run)}
+
+    def made_by_others(self, run: str, dataset: str) -> Iterator[str]:
+        """Yield the partitions of a dataset whose heads other runs have published since a run was submitted."""
+        return (key for (key,) in self._rows("made_by_others", run=run, dataset=dataset))
+
     def last_attempts(self, run: str) -> list[Attempt]:
         """Return the last attempt of each task that has not succeeded in a run, in order of their numbers."""
         return [attempt_of(row) for row in self._rows("last_attempts", run=run)]
@@ -224,10 +300,8 @@ class SqliteReads:
     def foretold(self, *, run: str | None = None, limit: int = 50) -> list[Foretold]:
         """Return the runs of which something was forecast, newest first; only the given one, if given."""
         return [
-            Foretold(number, RunState(state), created_ms, finished_ms, p50_ms, p90_ms, bool(was_disturbed))
-            for number, state, created_ms, finished_ms, p50_ms, p90_ms, was_disturbed in self._rows(
-                "foretold", run=run, limit=limit
-            )
+            Foretold._make((number, RunState(state), *times, bool(was_disturbed), bool(was_guessed)))
+            for number, state, *times, was_disturbed, was_guessed in self._rows("foretold", run=run, limit=limit)
         ]
 
     def spent(self, run: str) -> list[Spent]:
@@ -237,6 +311,38 @@ class SqliteReads:
             Spent(name, attempts, elapsed_ms, *sizes.get(name, (0, 0)))
             for name, attempts, elapsed_ms in self._rows("spent_time", run=run)
         ]
+
+    def held(self, dataset: str) -> Iterator[tuple[str, str]]:
+        """Yield the held partitions of a dataset, each with the newest rollback that holds it."""
+        return ((key, run) for key, run in self._rows("held", dataset=dataset, keys=None))
+
+    def holds(self) -> list[Hold]:
+        """Return what is held, by rollback, the oldest first, and by dataset."""
+        return [Hold(*row) for row in self._rows("holds")]
+
+    def head_moves(self, dataset: str, key: str | None, *, limit: int) -> list[HeadMove]:
+        """Return how rollbacks moved heads of a dataset, or of one of its partitions, the newest first."""
+        return [HeadMove(*row) for row in self._rows("head_moves", dataset=dataset, key=key, limit=limit)]
+
+    def staged_run(self, run: str) -> StagedRun | None:
+        """Return what is staged of a run; None for one that publishes each partition by itself."""
+        row = self._row("staged_run", run=run)
+        return StagedRun(bool(row[0]), *row[1:]) if row else None
+
+    def staged_runs(self) -> list[str]:
+        """Return the ids of the runs that have something staged, the oldest first."""
+        return [run for (run,) in self._rows("staged_run_ids")]
+
+    def staged_conflicts(self, run: str) -> list[Conflict]:
+        """Return what would keep a staged run from being published now, by dataset and key."""
+        return [Conflict(*row) for row in self._rows("staged_conflicts", run=run)]
+
+    def changes(self, run: str, dataset: str | None = None) -> Iterator[Change]:
+        """Yield what a run has published or staged beside what was there before, by dataset and key."""
+        for name, key, version, previous in list(self._rows("changes", run=run, dataset=dataset)):
+            after = self.version(version)
+            if after is not None:
+                yield Change(name, key, None if previous is None else self.version(previous), after)
 
     def command_answer(self, command: int) -> str | None:
         """Return the answer to a command; None while it waits, and when nothing is known of it any more."""
@@ -261,9 +367,9 @@ class SqliteReads:
         return [Uncollected(*row) for row in self._rows("uncollected_attempts")]
 
     def parts_in_use(self, attempts: Iterable[int]) -> set[str]:
-        """Return the paths of files that saved batches name, and those that the tasks of attempts have published."""
+        """Return the paths of files that saved batches name, that are held, or that the tasks of attempts published."""
         used = {path for (path,) in self._rows("saved_paths")}
-        for (files,) in self._rows("made_files", attempts=array(attempts)):
+        for (files,) in (*self._rows("made_files", attempts=array(attempts)), *self._rows("held_files")):
             used.update(file.path for file in files_from_text(files))
         return used
 

@@ -7,14 +7,17 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Run, RunKind, RunState
+from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Publication, Run, RunKind, RunState
 from headgate.model.version import Checkpoint, File, Version
-from headgate.store.store import SavedBatch
+from headgate.store.quarantine import Audit, Quarantined, QuarantineState
+from headgate.store.store import Candidate, SavedBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from headgate.model.audit import GateFinding
     from headgate.model.plan import StoredPlan
+    from headgate.model.version import Parameters
 
 Row = tuple[Any, ...]
 
@@ -43,7 +46,12 @@ def array(values: Iterable[int] | Iterable[str]) -> str:
 
 def files_to_text(files: Sequence[File]) -> str:
     """Return files as they are stored."""
-    return _encode([[file.path, file.rows, file.bytes, file.hash] for file in files]) if files else "[]"
+    return _encode([_file_row(file) for file in files]) if files else "[]"
+
+
+def _file_row(file: File) -> list[str | int]:
+    row: list[str | int] = [file.path, file.rows, file.bytes, file.hash]
+    return row if file.row_group is None else [*row, file.row_group]
 
 
 def files_from_text(text: str) -> tuple[File, ...]:
@@ -72,17 +80,23 @@ def schema_of(text: str | None) -> tuple[tuple[str, str], ...] | None:
     return None if text is None else tuple((name, kind) for name, kind in json.loads(text))
 
 
+def parameters_of(text: str | None) -> Parameters | None:
+    """Return parameters from how they are stored."""
+    return None if text is None else dict(json.loads(text))
+
+
 def version_of(row: Row) -> Version:
     """Return a version from a row of the view `versions`."""
-    number, dataset, key, files, rows, size, content, schema, created_ms = row
-    return Version(number, dataset, key, files_from_text(files), rows, size, content, schema_of(schema), created_ms)
+    number, dataset, key, files, rows, size, content, schema, created_ms, origin = row
+    found = files_from_text(files)
+    return Version(number, dataset, key, found, rows, size, content, schema_of(schema), created_ms, origin)
 
 
 def checkpoint_of(row: Row) -> Checkpoint:
     """Return a checkpoint from a row of the view `checkpoints`, without its entry."""
-    digest, watermark_ms, offsets, *times = row[8:]
+    digest, watermark_ms, offsets, *times, parameters = row[8:]
     decoded = None if offsets is None else json.loads(offsets)
-    values = (*row[:8], unsigned(digest), watermark_ms, decoded, *times)
+    values = (*row[:8], unsigned(digest), watermark_ms, decoded, *times, parameters_of(parameters))
     return Checkpoint(*values)
 
 
@@ -110,6 +124,46 @@ def saved_batch_of(row: Sequence[Any]) -> SavedBatch:
     )
 
 
+def audit_to_text(gates: Sequence[GateFinding]) -> str:
+    """Return what gates said of a published result as it is stored: how many held, and what the others found."""
+    failed = [gate for gate in gates if not gate.passed]
+    return _encode({"held": len(gates) - len(failed), "failed": failed})
+
+
+def audit_from_text(text: str) -> Audit:
+    """Return what `audit_to_text` wrote."""
+    body = json.loads(text)
+    return Audit(body["held"], tuple(map(_finding, body["failed"])))
+
+
+def _finding(values: Sequence[Any]) -> GateFinding:
+    # Only here: `status` does without gates.
+    from headgate.model.audit import GateFinding
+    from headgate.model.gate import Severity
+
+    gate, severity, passed, text = values
+    return GateFinding(gate, Severity(severity), passed, text)
+
+
+def candidate_to_texts(candidate: Candidate) -> tuple[str, str]:
+    """Return a candidate, without what gates said of it, and that, as they are stored."""
+    fields = candidate._asdict()
+    del fields["gates"]
+    fields["files"] = [[file.path, file.rows, file.bytes, file.hash] for file in candidate.files]
+    return _encode(fields), _encode(candidate.gates)
+
+
+def quarantined_of(row: Row) -> Quarantined:
+    """Return a quarantined result from a row of the statement `quarantined`."""
+    text, gates, expects, at_ms, state, *decided = row
+    body = json.loads(text)
+    body["files"] = tuple(File(*file) for file in body["files"])
+    body["schema"] = None if body["schema"] is None else tuple((name, kind) for name, kind in body["schema"])
+    body["inputs"] = tuple(body["inputs"])
+    candidate = Candidate(**body, gates=tuple(map(_finding, json.loads(gates))))
+    return Quarantined(candidate, expects, at_ms, QuarantineState(state), *decided)
+
+
 def failure_columns(failure: Failure | None) -> tuple[str, str, str, str] | tuple[None, None, None, None]:
     """Return a failure as the columns of an attempt."""
     if failure is None:
@@ -119,8 +173,9 @@ def failure_columns(failure: Failure | None) -> tuple[str, str, str, str] | tupl
 
 def run_of(row: Row) -> Run:
     """Return a run from a row of the statement `run` or `runs`."""
-    number, kind, state, *rest = row
-    return Run(number, RunKind(kind), RunState(state), *rest)
+    number, kind, state, *rest, publication = row
+    values = (number, RunKind(kind), RunState(state), *rest, Publication(publication))
+    return Run(*values)
 
 
 def plan_of(row: Row, decisions: Iterable[Row] = ()) -> StoredPlan:

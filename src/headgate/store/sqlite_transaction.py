@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from headgate.crashpoints import crash_point
 from headgate.errors import ConflictError, InternalError
-from headgate.model.run import AttemptState, RunState
+from headgate.model.run import AttemptState, Publication, RunState
 from headgate.store.journal import canonical
-from headgate.store.sqlite_publishing import Publishing
+from headgate.store.sqlite_housekeeping import Housekeeping
+from headgate.store.sqlite_mirroring import Mirroring
+from headgate.store.sqlite_quarantine import Quarantine
+from headgate.store.sqlite_rollback import RollingBack
 from headgate.store.sqlite_rows import (
     PLAN_COLUMNS,
     array,
@@ -21,10 +24,12 @@ from headgate.store.sqlite_rows import (
     signed,
     version_of,
 )
+from headgate.store.sqlite_schemas import Schemas
+from headgate.store.sqlite_staged import StagedPublishing
 from headgate.store.store import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headgate.model.breaker import BreakerRecord
     from headgate.model.plan import Decision, StoredPlan
@@ -32,14 +37,14 @@ if TYPE_CHECKING:
     from headgate.model.version import Version
     from headgate.store.store import SavedBatch
 
-_ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+_ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.DISCARDED)
 _LIVE = (RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED)
 _DAY_MS = 24 * 60 * 60 * 1000
 _ANSWERS_KEPT_MS = _DAY_MS
 _EXPIRED_KEPT_MS = 7 * _DAY_MS
 
 
-class SqliteTransaction(Publishing):
+class SqliteTransaction(StagedPublishing, Quarantine, RollingBack, Housekeeping, Schemas, Mirroring):
     """Writes of one transaction, in order; the contract is `store.Transaction`."""
 
     def add_run(self, run: Run) -> None:
@@ -58,6 +63,9 @@ class SqliteTransaction(Publishing):
             "plan": run.plan,
         }
         self._connection.execute(self._sql["add_run"], row)
+        if run.publication.is_staged:
+            needs_approval = run.publication is Publication.APPROVED
+            self._connection.execute(self._sql["add_staged_run"], {"run": run.id, "needs_approval": needs_approval})
         plan = {"hash": run.plan_hash, "run": run.id}
         if self._connection.execute(self._sql["use_plan"], plan).rowcount == 0:
             used = self._connection.execute(self._sql["run_of_plan"], plan).fetchone()
@@ -78,6 +86,7 @@ class SqliteTransaction(Publishing):
         reason: str,
         now_ms: int,
         expected: frozenset[RunState] | None = None,
+        taken: Mapping[str, int] | None = None,
     ) -> bool:
         """Move a run to a state and journal it, if it is in an expected one; return whether it was."""
         row = self._connection.execute(self._sql["run_number_and_state"], {"run": run}).fetchone()
@@ -86,11 +95,14 @@ class SqliteTransaction(Publishing):
         number, before = row
         if expected is not None and before not in expected:
             return False
+        if before == RunState.DISCARDED:
+            raise ConflictError(f"run {run} is discarded", hint="Start a new backfill.")
         finished_ms = now_ms if state in _ENDED else None
         self._connection.execute(
             self._sql["set_run_state"], {"state": state.value, "finished_ms": finished_ms, "n": number}
         )
-        self.journal(f"run.{state}", author=author, run=run, reason=reason, body={"from": before}, now_ms=now_ms)
+        body: dict[str, object] = {"from": before, **({"taken": dict(taken)} if taken else {})}
+        self.journal(f"run.{state}", author=author, run=run, reason=reason, body=body, now_ms=now_ms)
         return True
 
     def set_run_controls(self, run: str, controls: str) -> None:
@@ -110,10 +122,7 @@ class SqliteTransaction(Publishing):
         run, dataset = self._interned.run, self._interned.dataset
         self._connection.executemany(
             self._sql["add_attempt"],
-            [
-                (a.id, run(a.run), dataset(a.dataset), a.key, a.number, a.path, a.expects, a.started_ms)
-                for a in attempts
-            ],
+            [(a.id, run(a.run), dataset(a.dataset), a.key, a.number, a.path, a.started_ms) for a in attempts],
         )
         crash_point("coordinator.inside_intents")
 

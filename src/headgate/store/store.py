@@ -11,14 +11,22 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from headgate.model.run import ErrorClass, Failure
+from headgate.store.housekeeping import HousekeepingReads, HousekeepingWrites
+from headgate.store.lineage import LineageReads
+from headgate.store.mirror import MirrorReads, MirrorWrites
+from headgate.store.quarantine import QuarantineReads, QuarantineWrites
+from headgate.store.rollback import RollbackReads, RollbackWrites
+from headgate.store.schemas import SchemaReads
+from headgate.store.staged import StagedReads, StagedWrites
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from headgate.model.audit import GateFinding
     from headgate.model.breaker import BreakerRecord
     from headgate.model.plan import Decision, StoredPlan
     from headgate.model.run import Attempt, AttemptState, Run, RunState
@@ -27,14 +35,17 @@ if TYPE_CHECKING:
 Schema = tuple[tuple[str, str], ...]
 
 OVERTAKEN = Failure(ErrorClass.PERMANENT, "a newer version was published meanwhile", "Plan again.")
-"""Why a superseded attempt failed."""
+"""Why a superseded attempt failed whose head was moved under it."""
 
 
 class Candidate(NamedTuple):
     """What an attempt offers for publishing. Fields as in `Version` and `Checkpoint`.
 
     `inputs` are the ids of the pinned versions, the lineage. `renews` asks for a new version even if the content is
-    that of the head, because the head's files are damaged.
+    that of the head, because the head's files are damaged. `gates` is what gates said of it. `origin` is the
+    identity of the head that a compaction holds again in other files. `parameters` is the JSON text of those that
+    the attempt was given. `lifts_holds` says that somebody decided to build also what rollbacks hold that are older
+    than the run.
     """
 
     attempt: int
@@ -54,13 +65,18 @@ class Candidate(NamedTuple):
     offsets: dict[str, int | str] | None
     started_ms: int
     renews: bool = False
+    gates: tuple[GateFinding, ...] = ()
+    origin: int | None = None
+    parameters: str | None = None
+    lifts_holds: bool = False
 
 
 class Published(StrEnum):
     """What became of a candidate.
 
     NEW: a new version is the head. UNCHANGED: same content and schema as the head, which stays (early cut-off).
-    FENCED: the attempt is not the running one any more. SUPERSEDED: the head moved since the attempt started.
+    FENCED: the attempt is not the running one any more. SUPERSEDED: the head moved since the attempt started,
+    or a rollback holds the partition or took back what the attempt has read.
     """
 
     NEW = "new"
@@ -102,7 +118,10 @@ class HeadColumns(NamedTuple):
 
 
 class FailedPartition(NamedTuple):
-    """A partition whose last attempt that came to an end failed, with nothing published since."""
+    """A partition whose last attempt that came to an end failed, with nothing published since.
+
+    `error` is empty for an attempt of which nobody knows how far it came.
+    """
 
     key: str
     attempt: int
@@ -148,7 +167,7 @@ class Foretold(NamedTuple):
     """What was forecast of a run, and how it stands.
 
     `was_disturbed` says that it was interrupted, that somebody paused, changed, cancelled or retried it, or that
-    attempts of it failed for good.
+    attempts of it failed for good; `was_guessed` that durations were assumed.
     """
 
     run: str
@@ -158,6 +177,7 @@ class Foretold(NamedTuple):
     p50_ms: int | None
     p90_ms: int | None
     was_disturbed: bool
+    was_guessed: bool
 
 
 class Spent(NamedTuple):
@@ -240,11 +260,15 @@ class Command:
     arguments: dict[str, object] = field(default_factory=dict)
 
 
-class Transaction(Protocol):
+class Transaction(
+    QuarantineWrites, StagedWrites, RollbackWrites, HousekeepingWrites, MirrorWrites, SchemaReads, Protocol
+):
     """Writes of one transaction, in order. Reads made through it see its own writes."""
 
     def add_run(self, run: Run) -> None:
         """Insert a run and its journal entry, and note that the stored plan of that hash, if any, has become it.
+
+        Post: what it publishes is visible when its `publication` says so, in whichever session.
 
         Raises:
             ConflictError: The plan has become a run before, or was rejected.
@@ -260,6 +284,7 @@ class Transaction(Protocol):
         reason: str,
         now_ms: int,
         expected: frozenset[RunState] | None = None,
+        taken: Mapping[str, int] | None = None,
     ) -> bool:
         """Move a run to a state and journal it; end states set `finished_ms`, others clear it.
 
@@ -270,11 +295,13 @@ class Transaction(Protocol):
             reason: Why.
             now_ms: UTC milliseconds.
             expected: States that it may be in; any, if None.
+            taken: How many of its tasks another run has made, by dataset: what `Store.taken` tells while it is there.
 
         Returns:
             Whether it was in an expected state; if not, nothing was changed or journaled.
 
         Raises:
+            ConflictError: It was discarded, which is for good.
             InternalError: There is no such run.
         """
         ...
@@ -288,7 +315,7 @@ class Transaction(Protocol):
         ...
 
     def start_attempts(self, attempts: Sequence[Attempt]) -> None:
-        """Insert the intents of attempts, state running. `expects` is filled in by the caller.
+        """Insert the intents of attempts, state running, each with the identity of the present head as `expects`.
 
         Pre: the numbers are at least `Store.next_id()`, in any order; the caller holds the lead.
         """
@@ -299,9 +326,9 @@ class Transaction(Protocol):
 
         Post: for NEW and UNCHANGED the attempt is succeeded and has a checkpoint; its staging path is forgotten for
         NEW and stays to be collected for UNCHANGED; what was saved of its batches is removed, also by runs that failed,
-        were cancelled, or wait for this one. For SUPERSEDED the attempt is superseded, with the failure
-        `OVERTAKEN`; for FENCED one that was lost is fenced; and nothing else changed. One journal entry for the call,
-        if anything was published. Two candidates of one call never share a partition.
+        were cancelled, or wait for this one. For SUPERSEDED the attempt is superseded, with the failure of
+        `why_superseded`; for FENCED one that was lost is fenced; and nothing else changed. One journal entry for the
+        call, if anything was published. Two candidates of one call never share a partition.
 
         Returns:
             One verdict for each candidate, in order.
@@ -424,7 +451,7 @@ class Transaction(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(LineageReads, QuarantineReads, StagedReads, RollbackReads, HousekeepingReads, MirrorReads, Protocol):
     """A state store, opened. One coordinator at a time; any number of readers. Not thread-safe.
 
     Iterators read as they go: use one up before the next write through the same store.
@@ -440,6 +467,13 @@ class Store(Protocol):
         """
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Have all reads inside of the block see the store as it was at one moment. Nothing is written there.
+
+        Keep it short: what others write meanwhile has to be kept beside it.
+        """
+        ...
+
     def next_id(self) -> int:
         """Return a number larger than that of every attempt and version ever recorded here; at least 1.
 
@@ -452,15 +486,36 @@ class Store(Protocol):
         """Yield the heads of a dataset or source, many at a time, in no order."""
         ...
 
-    def failed_partitions(self, dataset: str, key: str | None = None) -> Iterator[FailedPartition]:
+    def failed_partitions(
+        self, dataset: str, key: str | None = None, *, unsure: bool = False
+    ) -> Iterator[FailedPartition]:
         """Yield the partitions of a dataset, or the given one, if it failed last time in whichever run; in no order.
 
         An attempt that is tried again has not failed as long as its run may go on.
+
+        Args:
+            dataset: Name.
+            key: Of one partition.
+            unsure: Whether each counts that was begun and of which nothing was published since: also one that was
+                lost in a crash, stopped in the middle, or has not ended. An attempt that yielded is gone on with, and
+                does not count.
         """
         ...
 
     def heads(self, dataset: str, keys: Sequence[str] | None = None) -> Iterator[Version]:
         """Yield the head versions of a dataset; of the given keys only, if given. In no order."""
+        ...
+
+    def heads_as_of(self, dataset: str, until_ms: int) -> Iterator[tuple[Version, bool]]:
+        """Yield the versions that readers of a dataset saw at a time, in no order.
+
+        With each goes whether vacuum has removed its files; where another version holds the same content in other
+        files, that one comes in its place.
+        """
+        ...
+
+    def shown_since(self, version: int) -> int | None:
+        """Return when readers first saw a version, in UTC milliseconds; None if they never did."""
         ...
 
     def schema_change(self, dataset: str, code: str) -> tuple[Schema, Schema] | None:
@@ -525,6 +580,14 @@ class Store(Protocol):
 
     def made(self, run: str) -> list[Made]:
         """Return what has succeeded in a run, by dataset."""
+        ...
+
+    def taken(self, run: str) -> dict[str, int]:
+        """Return how many tasks of a run another run has made, by dataset, as it was said when the run came to rest."""
+        ...
+
+    def made_by_others(self, run: str, dataset: str) -> Iterator[str]:
+        """Yield the partitions of a dataset whose heads other runs have published since a run was submitted."""
         ...
 
     def last_attempts(self, run: str) -> list[Attempt]:
@@ -599,12 +662,17 @@ class Store(Protocol):
     def uncollected_attempts(self) -> list[Uncollected]:
         """Return attempts that do not run and whose staging paths are still recorded: what is there is garbage.
 
-        In order of their ids. Succeeded ones are among them when the content had not changed.
+        In order of their ids. Succeeded ones are among them when the content had not changed; those whose results are
+        held in quarantine are not.
         """
         ...
 
     def parts_in_use(self, attempts: Iterable[int]) -> set[str]:
-        """Return the paths of files that saved batches name, and those that the tasks of attempts have published."""
+        """Return the paths of files that are no garbage, whatever attempt made them.
+
+        Those that saved batches name or that are held in quarantine, and those that the tasks of attempts have
+        published.
+        """
         ...
 
     def journal_entries(

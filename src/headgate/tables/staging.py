@@ -53,7 +53,7 @@ class StagedTable:
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class Form:
     """How tables of one schema are stored.
 
     Args:
@@ -80,7 +80,7 @@ def stage(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> S
         UnavailableError: The file system refused, or what was read back is not what was written. Never retried here:
             after a failed fsync nobody knows what is on disk.
     """
-    form = _form(schema)
+    form = form_of(schema)
     source = (_cast(batch, form.schema) for batch in batches)
     head: list[pa.RecordBatch] = []
     head_bytes = 0
@@ -93,23 +93,24 @@ def stage(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> S
 
 
 @lru_cache(maxsize=256)
-def _form(schema: pa.Schema) -> _Form:
+def form_of(schema: pa.Schema) -> Form:
+    """Return how tables of a schema are stored."""
     stored = stored_schema(schema)
     # A dictionary is tried on every value: half of the time for numbers that hardly repeat.
-    return _Form(stored, [field.name for field in stored if _is_text(field.type)], schema_text(stored))
+    return Form(stored, [field.name for field in stored if _is_text(field.type)], schema_text(stored))
 
 
-def _stage_whole(path: Path, form: _Form, table: pa.Table) -> StagedTable:
+def _stage_whole(path: Path, form: Form, table: pa.Table) -> StagedTable:
     """Stage a small table, which is encoded in memory."""
     sink = pa.BufferOutputStream()
-    with _writer(sink, form) as writer, _refusals():
+    with writer_of(sink, form) as writer, refusals():
         writer.write_table(table)
     checksum = ContentChecksum()
     for batch in table.to_batches():
         checksum.update(batch)
     encoded = memoryview(sink.getvalue())
     crash_point("worker.before_stage")
-    with _NewFile(path) as file:
+    with NewFile(path) as file:
         file.write(encoded[: len(encoded) // 2])
         file.write(encoded[len(encoded) // 2 :])
         file.fsync()
@@ -119,16 +120,16 @@ def _stage_whole(path: Path, form: _Form, table: pa.Table) -> StagedTable:
     return staged
 
 
-def _stage_stream(path: Path, form: _Form, batches: Iterable[pa.RecordBatch]) -> StagedTable:
+def _stage_stream(path: Path, form: Form, batches: Iterable[pa.RecordBatch]) -> StagedTable:
     """Stage a table of any size in bounded memory."""
     checksum = ContentChecksum()
     crash_point("worker.before_stage")
-    with _NewFile(path) as file:
-        with pa.PythonFile(file, mode="w") as sink, _writer(sink, form) as writer:
+    with NewFile(path) as file:
+        with pa.PythonFile(file, mode="w") as sink, writer_of(sink, form) as writer:
             for group in _groups(batches):
                 for batch in group:
                     checksum.update(batch)
-                with _refusals():
+                with refusals():
                     writer.write_table(pa.Table.from_batches(group, form.schema), row_group_size=GROUP_ROWS)
         file.fsync()
         crash_point("worker.after_write")
@@ -153,7 +154,7 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if batch.schema.equals(schema):
         return batch
-    with _refusals():
+    with refusals():
         # Not `batch.cast`, which casts every column, also those that have the right type.
         columns = [
             column if column.type.equals(field.type) else column.cast(field.type)
@@ -162,9 +163,13 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _writer(sink: pa.NativeFile, form: _Form) -> pq.ParquetWriter:
-    with _refusals():
-        return pq.ParquetWriter(sink, form.schema, compression="zstd", use_dictionary=form.texts)
+def writer_of(sink: pa.NativeFile, form: Form) -> pq.ParquetWriter:
+    """Return what writes tables as they are stored."""
+    with refusals():
+        # Without checksums of pages a flipped bit in a column gives wrong rows, not an error: zstd notices few of them.
+        return pq.ParquetWriter(
+            sink, form.schema, compression="zstd", use_dictionary=form.texts, write_page_checksum=True
+        )
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -173,7 +178,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
     """Say in a user's words what the Parquet writer cannot store."""
     try:
         yield
@@ -183,7 +188,7 @@ def _refusals() -> Iterator[None]:
         ) from error
 
 
-def _audited(file: _NewFile, form: _Form, checksum: ContentChecksum) -> StagedTable:
+def _audited(file: NewFile, form: Form, checksum: ContentChecksum) -> StagedTable:
     """Read a file back and compare its bytes and rows with what was written.
 
     Raises:
@@ -206,7 +211,7 @@ def _audited(file: _NewFile, form: _Form, checksum: ContentChecksum) -> StagedTa
     return StagedTable(file.path, rows, size, found, checksum.text(), form.text)
 
 
-class _NewFile:
+class NewFile:
     """A file created exclusively and removed again unless the block ends well."""
 
     def __init__(self, path: Path) -> None:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from headgate.model.version import File
 
-BATCH_ROWS = 65_536
-
 
 def verify_file(path: Path, expected: File, content: str) -> list[str]:
     """Return what is wrong with a data file, as sentences; nothing if it is what its version says.
@@ -22,63 +20,65 @@ def verify_file(path: Path, expected: File, content: str) -> list[str]:
         expected: What the version says of the file.
         content: Content checksum of the version; empty to check the bytes only.
     """
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        return [f"{path} cannot be read: {error.strerror}"]
-    if size != expected.bytes:
-        return [f"{path} has {size} bytes instead of {expected.bytes}"]
-
-    import pyarrow as pa
-
-    from headgate.tables.checksum import ALGORITHM
-
-    try:
-        with path.open("rb") as file:
-            found_hash = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-        if found_hash != expected.hash:
-            return [f"{path} has the hash {found_hash} instead of {expected.hash}"]
-        if not content:
-            return []
-        rows, found = _decoded(path)
-    except (OSError, pa.ArrowException) as error:
-        return [f"{path} cannot be read: {error}"]
-    if rows != expected.rows:
-        return [f"{path} has {rows} rows instead of {expected.rows}"]
-    if content.startswith(f"{ALGORITHM}:") and found != content:
-        return [f"{path} has the content {found} instead of {content}"]
-    return []
+    return verify_bytes(path, expected) or (verify_content([path], [expected], content) if content else [])
 
 
-def verify_parts(paths: Sequence[Path], content: str) -> list[str]:
-    """Return what is wrong with the content of a version in several files, whose bytes are what it says.
+def verify_bytes(path: Path, expected: File) -> list[str]:
+    """Return what is wrong with the size and the hash of a whole file, as sentences.
 
     Args:
-        paths: Where they lie.
-        content: Content checksum of the version.
+        path: Where it lies.
+        expected: What its version says.
+    """
+    try:
+        size = path.stat().st_size
+        if size != expected.bytes:
+            return [f"{path} has {size} bytes instead of {expected.bytes}"]
+        with path.open("rb", buffering=0) as file:
+            found = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return [f"{path} cannot be read: {error.strerror}"]
+    return [] if found == expected.hash else [f"{path} has the hash {found} instead of {expected.hash}"]
+
+
+def verify_content(paths: Sequence[Path], expected: Sequence[File], content: str) -> list[str]:
+    """Return what is wrong with the rows of a version, whose bytes are what it says, as sentences.
+
+    Everything is decoded, in bounded memory.
+
+    Args:
+        paths: Where its files lie.
+        expected: What it says of them, in the same order.
+        content: Its content checksum; one of another algorithm, and none, are not compared.
     """
     import pyarrow as pa
 
     from headgate.tables.checksum import ALGORITHM, combined
 
-    if not content.startswith(f"{ALGORITHM}:"):
+    found: list[str] = []
+    for path, file in zip(paths, expected, strict=True):
+        where = str(path) if file.row_group is None else f"row group {file.row_group} of {path}"
+        try:
+            rows, checksum = _decoded(path, file.row_group)
+        except (OSError, pa.ArrowException) as error:
+            return [f"{where} cannot be read: {error}"]
+        if rows != file.rows:
+            return [f"{where} has {rows} rows instead of {file.rows}"]
+        found.append(checksum)
+    if not content.startswith(f"{ALGORITHM}:") or not found:
         return []
-    try:
-        found = combined(_decoded(path)[1] for path in paths)
-    except (OSError, pa.ArrowException) as error:
-        return [f"{paths[0]} and the other parts cannot be read: {error}"]
-    return [] if found == content else [f"{paths[0]} and the other parts have the content {found} instead of {content}"]
+    together = found[0] if len(found) == 1 else combined(found)
+    what = where if len(found) == 1 else f"{paths[0]} and the other parts"
+    verb = "has" if len(found) == 1 else "have"
+    return [] if together == content else [f"{what} {verb} the content {together} instead of {content}"]
 
 
-def _decoded(path: Path) -> tuple[int, str]:
-    """Decode a whole Parquet file in bounded memory; return its rows and its content checksum."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _decoded(path: Path, row_group: int | None) -> tuple[int, str]:
+    """Decode a whole Parquet file, or a row group of it; return its rows and its content checksum."""
     from headgate.tables.checksum import ContentChecksum
+    from headgate.tables.opened import Piece, arrow_batches
 
     checksum = ContentChecksum()
-    with pa.OSFile(str(path)) as file:
-        for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=BATCH_ROWS, use_threads=False):
-            checksum.update(batch)
+    for batch in arrow_batches(Piece(str(path), row_group)):
+        checksum.update(batch)
     return checksum.rows, checksum.text()

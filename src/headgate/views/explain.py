@@ -14,19 +14,28 @@ from headgate.planning.graph import readers
 from headgate.planning.planner import lacking, make_plan, stale
 from headgate.planning.sets import count
 from headgate.project.landing import source_path
+from headgate.store.quarantine import HELD_STATES
 from headgate.views.history import HistoryEntry, history
 from headgate.views.names import unknown_dataset
 from headgate.views.policies import PolicyView, policy_view
+from headgate.views.quarantine import QuarantinedLine, quarantined_line
 from headgate.views.ranges import KeyRange, key_ranges
 from headgate.views.task import Task, mask_of, newest_task, upstream_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from headgate.model.dataset import Dataset
+    from headgate.model.plan import Problem
+    from headgate.model.rollback import HeadMove
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
     from headgate.store.store import Store
+
+CHECKPOINTS_LOOKED_AT = 1000
+"""So many of a partition at most, the newest first, for the one that its head rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +99,12 @@ class Explanation:
         lacks: What keeps it from being built now; empty if nothing does.
         head: The version that readers see and how it came to be.
         reads: What it reads.
+        put_back: The rollback that left the head as it is now, a partition without one, too; None for none.
         made_from: What its head was made from.
         file: Where a source's file lies; empty for a dataset.
         read_by: Who reads it.
         task: What becomes of it in the newest run that plans it.
+        quarantined: Results of it that are held in quarantine, newest first.
         policies: What may run of it at a time, and what follows a failure, in that run or else in one that somebody
             would start now; None for a source.
     """
@@ -109,11 +120,13 @@ class Explanation:
     upstream: tuple[Reader, ...]
     lacks: str
     head: HistoryEntry | None
+    put_back: HeadMove | None
     reads: tuple[Read, ...]
     made_from: tuple[Used, ...]
     file: str
     read_by: tuple[Reader, ...]
     task: Task | None
+    quarantined: tuple[QuarantinedLine, ...]
     policies: PolicyView | None
 
 
@@ -138,7 +151,8 @@ def explain(
     grid = snapshot.grids[dataset]
     index = grid.index(key, dataset)
     key = grid.key(index)
-    entries = history(store, dataset, key, limit=1)
+    # The newest checkpoint may be one that is only staged, or was rolled back.
+    entries = history(store, dataset, key, limit=CHECKPOINTS_LOOKED_AT)
     common = Explanation(
         dataset=dataset,
         key=key,
@@ -150,12 +164,14 @@ def explain(
         moved=(),
         upstream=(),
         lacks="",
-        head=entries[0] if entries else None,
+        head=next((entry for entry in entries if entry.is_head), None),
+        put_back=None,
         reads=(),
         made_from=(),
         file="",
         read_by=_read_by(snapshot, dataset, index),
         task=None,
+        quarantined=tuple(map(quarantined_line, store.quarantined(dataset=dataset, key=key, states=HELD_STATES))),
         policies=None,
     )
     if dataset in project.sources:
@@ -190,11 +206,10 @@ def _dataset(dataset: Dataset, store: Store, snapshot: Snapshot, found: Explanat
     at = np.array([index], dtype=np.int64)
     _, problems = lacking(snapshot, dataset.name, at, planned)
     head = found.head
-    made_from = (
-        tuple(Used(version.dataset, version.key, version.id) for version in store.lineage(head.attempt))
-        if head is not None
-        else ()
-    )
+    made_from = _made_from(store, head) if head is not None else ()
+    put_back = next(iter(store.head_moves(found.dataset, found.key, limit=1)), None)
+    if put_back is not None and put_back.after != (head.version if head is not None else None):
+        put_back = None
     moved = inputs_moved(dataset, snapshot, index, made_from) if head is not None else ()
     text = "no version has been published" if why is Why.MISSING else why.text if why is not Why.NONE else ""
     if why is Why.INPUTS and not moved:
@@ -207,7 +222,7 @@ def _dataset(dataset: Dataset, store: Store, snapshot: Snapshot, found: Explanat
         code=(head.code, dataset.code) if head is not None and head.code != dataset.code else None,
         moved=moved,
         upstream=_planned_upstream(dataset, snapshot, index, planned),
-        lacks=problems[0].text if problems and why is not Why.NONE else "",
+        lacks=_lacks(snapshot, dataset.name, index, problems if why is not Why.NONE else ()),
         reads=tuple(
             Read(
                 parameter,
@@ -217,14 +232,31 @@ def _dataset(dataset: Dataset, store: Store, snapshot: Snapshot, found: Explanat
             )
             for parameter, entry in dataset.inputs.items()
         ),
+        put_back=put_back,
         made_from=made_from,
         task=newest_task(store, snapshot, dataset.name, index),
     )
 
 
+def _made_from(store: Store, head: HistoryEntry) -> tuple[Used, ...]:
+    own = (head.dataset, head.key)
+    # What a compaction has packed is no input.
+    used = (one for one in store.lineage(head.attempt) if head.origin is None or (one.dataset, one.key) != own)
+    return tuple(Used(one.dataset, one.key, one.identity) for one in used)
+
+
+def _lacks(snapshot: Snapshot, name: str, index: int, problems: Sequence[Problem]) -> str:
+    held = snapshot.heads[name].held.get(index)
+    if held is not None:
+        return f"is held by rollback {held}, until the cause of that is resolved"
+    return problems[0].text if problems else ""
+
+
 def inputs_moved(dataset: Dataset, snapshot: Snapshot, index: int, made_from: tuple[Used, ...]) -> tuple[Moved, ...]:
     """Return the inputs of a partition that are not what its head was made from."""
     before = {(used.dataset, used.key): used.version for used in made_from}
+    # What a compaction has packed is no input.
+    before.pop((dataset.name, snapshot.grids[dataset.name].key(index)), None)
     now: dict[tuple[str, str], int] = {}
     for parameter, entry in dataset.inputs.items():
         grid, versions = snapshot.grids[entry.dataset], snapshot.heads[entry.dataset].version

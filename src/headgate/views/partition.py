@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from headgate.errors import UsageError
+from headgate.model.names import shown
 from headgate.project.load import load
 from headgate.views.names import unknown_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_COMPARED = 5_000
+"""Keys of so many partitions are compared with one that is not there: difflib is slow."""
 
 
 def canonical_key(root: Path, dataset: str, key: str | None) -> str | None:
@@ -25,4 +31,9 @@ def canonical_key(root: Path, dataset: str, key: str | None) -> str | None:
     if key is None:
         return None
     grid = declared.partitioning.grid(time.time_ns() // 1_000_000)
-    return grid.key(grid.index(key, dataset))
+    index = grid.find(key)
+    if index is None:
+        near = get_close_matches(key, grid.keys(range(grid.size)), n=1) if grid.size <= _COMPARED else []
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(f"{dataset} has no partition {shown(key)}", hint=hint + grid.describe())
+    return grid.key(index)

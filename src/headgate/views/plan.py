@@ -13,8 +13,12 @@ from headgate.views.ranges import KeyRange, key_ranges
 from headgate.views.task import is_cut_as_then, mask_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headgate.drivers.proposal import Proposal
     from headgate.model.forecast import Forecast
     from headgate.model.plan import Plan, Problem
+    from headgate.model.schema_diff import SchemaDiff
     from headgate.model.verdict import Verdict
     from headgate.planning.snapshot import Snapshot
 
@@ -24,7 +28,7 @@ class PlannedReason:
     """The partitions of a dataset that are planned for one reason.
 
     Args:
-        why: The reason as a word: failed, missing, code, late, inputs, upstream, forced.
+        why: The reason as a word: failed, missing, code, late, inputs, upstream, forced, tainted.
         text: The reason in words.
         count: How many partitions.
         ranges: Which ones.
@@ -40,12 +44,21 @@ class PlannedReason:
 
 @dataclass(frozen=True, slots=True)
 class PlannedPart:
-    """What a plan does to one dataset; of its partitions some may be blocked: an input is missing."""
+    """What a plan does to one dataset.
+
+    Args:
+        name: Its name.
+        partitions: How many it builds.
+        blocked: How many of them lack an input.
+        reasons: Why.
+        schema_changes: What is known to be different of the schema then, in words.
+    """
 
     name: str
     partitions: int
     blocked: int
     reasons: tuple[PlannedReason, ...]
+    schema_changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,7 @@ def plan_view(
     with_keys: bool = False,
     forecast: Forecast | None = None,
     verdict: Verdict | None = None,
+    schema_changes: Mapping[str, SchemaDiff] | None = None,
 ) -> PlanView:
     """Return a plan in words.
 
@@ -101,7 +115,9 @@ def plan_view(
         with_keys: Whether to list every key.
         forecast: When it would be done, to be shown with it.
         verdict: What the guard rails say, likewise.
+        schema_changes: What is known to be different of schemas then, by dataset.
     """
+    changes = schema_changes or {}
     parts = []
     for part in plan.datasets:
         # Keys of a dataset that is gone, or cut otherwise by now, cannot be told.
@@ -111,8 +127,11 @@ def plan_view(
             indices = part.indices[part.why == why]
             keys = tuple(grid.keys(indices)) if with_keys and grid else None
             ranges = key_ranges(grid, indices) if grid else ()
-            reasons.append(PlannedReason(why.name.lower(), Why(why).text, count, ranges, keys))
-        parts.append(PlannedPart(part.name, len(part.indices), int(part.blocked.sum()), tuple(reasons)))
+            text = f"its head rests on {plan.request.cause}" if why is Why.TAINTED else why.text
+            reasons.append(PlannedReason(why.name.lower(), text, count, ranges, keys))
+        sentences = tuple(changes[part.name].sentences()) if part.name in changes else ()
+        blocked = int(part.blocked.sum())
+        parts.append(PlannedPart(part.name, len(part.indices), blocked, tuple(reasons), sentences))
     name = plan_hash(plan_to_json(plan))
     lack = _lacking(plan, snapshot) if plan.blocked else 0
     return PlanView(
@@ -127,6 +146,18 @@ def plan_view(
         verdict,
         plan.notes,
         "" if plan.size else empty_because(snapshot, plan.request, plan),
+    )
+
+
+def proposed_plan(proposal: Proposal, *, with_keys: bool = False) -> PlanView:
+    """Return a plan in words, with all that people decide on it by; with `with_keys` every key is listed."""
+    return plan_view(
+        proposal.plan,
+        proposal.world.snapshot,
+        with_keys=with_keys,
+        forecast=proposal.forecast,
+        verdict=proposal.verdict,
+        schema_changes=proposal.schema_changes,
     )
 
 

@@ -15,11 +15,13 @@ import pyarrow as pa
 from headgate.errors import HeadgateError, UnavailableError, UsageError
 from headgate.model.names import shown
 from headgate.tables import layout
+from headgate.tables.opened import Piece, duckdb_select
 from headgate.tables.verify import verify_file
 from headgate.views.names import known_names
+from headgate.views.table import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from headgate.model.version import File, Version
@@ -66,11 +68,38 @@ class Answer:
     rows: Iterator[tuple[object, ...]]
 
 
-def query(store: Store, data_root: Path, sql: str) -> Answer:
-    """Run one reading statement over the published heads.
+def query(store: Store, data_root: Path, sql: str, *, until_ms: int | None = None) -> Answer:
+    """Run one reading statement over what is published.
 
     Args:
         store: The state store.
+        data_root: The data folder.
+        sql: The statement.
+        until_ms: Over what readers saw at this time; None for now.
+
+    Raises:
+        UsageError: It is not one reading statement, is wrong, or names what there is not.
+        UnavailableError: A data file is missing, damaged or cannot be read.
+    """
+
+    def prepare(connection: duckdb.DuckDBPyConnection, used: list[_Used]) -> None:
+        words = {word.casefold() for word in _WORD.findall(sql)}
+        with store.snapshot():
+            # Of several datasets: what moves together is seen together.
+            named = [name for name in store.datasets() if name.casefold() in words or words & _LISTING]
+            seen = [(name, visible(store, name, until_ms)) for name in named]
+        for name, versions in seen:
+            _show(connection, name, versions, data_root, used)
+        _lock(connection, used)
+
+    return _answer(sql, prepare, lambda text: _missing(text, store))
+
+
+def query_versions(views: Mapping[str, Version], data_root: Path, sql: str) -> Answer:
+    """Run one reading statement over some versions, whether they are published or not.
+
+    Args:
+        views: They, by the names that the statement calls them.
         data_root: The data folder.
         sql: The statement.
 
@@ -78,14 +107,41 @@ def query(store: Store, data_root: Path, sql: str) -> Answer:
         UsageError: It is not one reading statement, is wrong, or names what there is not.
         UnavailableError: A data file is missing, damaged or cannot be read.
     """
+
+    def prepare(connection: duckdb.DuckDBPyConnection, used: list[_Used]) -> None:
+        for name, version in views.items():
+            _show(connection, name, [version], data_root, used)
+        _lock(connection, used)
+
+    def missing(text: str) -> UsageError:
+        found = _NO_TABLE.match(text)
+        return UsageError(f"there is no {found[1]} here" if found else text, hint=f"There is {' and '.join(views)}.")
+
+    return _answer(sql, prepare, missing)
+
+
+def _answer(
+    sql: str,
+    prepare: Callable[[duckdb.DuckDBPyConnection, list[_Used]], None],
+    missing: Callable[[str], UsageError],
+) -> Answer:
+    """Run a statement.
+
+    Args:
+        sql: The statement.
+        prepare: Makes the views that it can mean, and locks everything else away; adds the files that it can read.
+        missing: Returns the error for a name that DuckDB does not know, from DuckDB's own.
+    """
     _check(sql)
     used: list[_Used] = []
     connection = duckdb.connect()
     try:
-        _prepare(connection, store, data_root, sql, used)
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET python_enable_replacements = false")
+        prepare(connection, used)
         relation = connection.sql(sql)
     except duckdb.CatalogException as error:
-        raise _missing(str(error), store) from None
+        raise missing(str(error)) from None
     except duckdb.Error as error:
         raise _explained(str(error), used) from None
     columns = _unique(relation.columns)
@@ -116,30 +172,28 @@ def _check(sql: str) -> None:
         )
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, store: Store, data_root: Path, sql: str, used: list[_Used]) -> None:
-    """Make the views that a query can mean, and lock everything else away; add the files that it can read."""
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET python_enable_replacements = false")
-    words = {word.casefold() for word in _WORD.findall(sql)}
-    for name in store.datasets():
-        if name.casefold() not in words and not words & _LISTING:
-            continue
-        versions = [version for version in store.heads(name) if _is_readable(version)]
-        versions.sort(key=lambda version: version.key)
-        files = [
-            _Used(f"{name}/{version.key}", layout.resolve(data_root, file.path), file)
-            for version in versions
-            for file in version.files
-        ]
-        used += files
-        if files:
-            for item in files:
-                _require(item)
-            # Looking into every file for its columns takes longer than most queries.
-            differ = len({version.schema for version in versions}) > 1
-            connection.read_parquet(
-                [str(item.path) for item in files], union_by_name=differ, hive_partitioning=False
-            ).create_view(name)
+def _show(
+    connection: duckdb.DuckDBPyConnection, name: str, versions: Sequence[Version], data_root: Path, used: list[_Used]
+) -> None:
+    """Make a view of versions, of those that have files of ours; add these."""
+    readable = sorted(filter(_is_readable, versions), key=lambda version: version.key)
+    files = [
+        _Used(f"{version.dataset}/{version.key}", layout.resolve(data_root, file.path), file)
+        for version in readable
+        for file in version.files
+    ]
+    used += files
+    if files:
+        for item in files:
+            _require(item)
+        # Looking into every file for its columns takes longer than most queries.
+        differ = len({version.schema for version in readable}) > 1
+        pieces = (Piece(str(item.path), item.file.row_group) for item in files)
+        connection.sql(duckdb_select(pieces, union_by_name=differ)).create_view(name)
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, used: Sequence[_Used]) -> None:
+    """Put everything out of reach but some files."""
     connection.execute("SET allowed_paths = ?", [[str(item.path) for item in used]])
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

@@ -41,6 +41,9 @@ class RunRecord:
             nothing.
         datasets: Its tasks by dataset, upstream first.
         skipped: Tasks that were not built because their inputs turned out to be unchanged; 0 while that is not known.
+        taken: Tasks that were not built because another run had made them; 0 while that is not known.
+        quarantined: How many of its results are held in quarantine.
+        warnings: Of how many of its published results a gate has warned.
     """
 
     run: RunLine
@@ -52,6 +55,9 @@ class RunRecord:
     forecast_error: float | None
     datasets: tuple[DatasetLine, ...]
     skipped: int
+    taken: int
+    quarantined: int
+    warnings: int
 
 
 def run_record(store: Store, run: Run) -> RunRecord:
@@ -59,7 +65,7 @@ def run_record(store: Store, run: Run) -> RunRecord:
     status = run_status(store, run)
     stored = store.plan(run.plan_hash)
     found = hindsight(store, run.id)
-    has_ended = status.run.state in {RunState.SUCCEEDED, RunState.FAILED}
+    has_ended = status.run.state in {RunState.SUCCEEDED, RunState.FAILED, RunState.STAGED}
     return RunRecord(
         status.run,
         str(status.controls.get("overlap", OnOverlap.REFUSE)),
@@ -70,6 +76,9 @@ def run_record(store: Store, run: Run) -> RunRecord:
         found.error if found and not found.was_disturbed else None,
         status.datasets,
         sum(line.rest for line in status.datasets) if has_ended else 0,
+        sum(line.taken for line in status.datasets),
+        status.quarantined,
+        status.warnings,
     )
 
 

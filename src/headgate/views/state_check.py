@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from headgate.errors import InternalError
 from headgate.model.calendar import zone_of
 from headgate.tables import layout
-from headgate.tables.verify import verify_file, verify_parts
+from headgate.views.verification import Examiner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
     from headgate.model.dataset import Dataset
     from headgate.model.grid import Grid
-    from headgate.model.version import Version
     from headgate.store.store import Store
 
 EVERY = 2**62
@@ -66,20 +64,25 @@ def check_state(store: Store, data_root: Path, sources: frozenset[str]) -> State
     running = {attempt.id for attempt in attempts}
     unowned = () if is_led else tuple(dict.fromkeys(attempt.run for attempt in attempts))
     on_disk = sorted(layout.attempts_on_disk(data_root))
-    heads = files = size = 0
+    heads = 0
+    examiner = Examiner(data_root, with_content=True)
     damaged: dict[tuple[str, str], None] = {}
     made: set[int] = set()
     for name in store.datasets():
         if name in sources:
             continue
-        for version in store.heads(name):
+        for version, differences in examiner.examine(list(store.heads(name))):
             heads += 1
-            files += len(version.files)
-            size += sum(file.bytes for file in version.files)
-            for what in _differences(data_root, version):
+            for what in differences:
                 problems.append(f"the head of {name} {version.key} (version {version.id}): {what}")
                 damaged[name, version.key] = None
         made.update(checkpoint.version for checkpoint in store.checkpoints(name, limit=EVERY))
+    for run in store.staged_runs():
+        staged = [change.after for change in store.changes(run) if change.after != change.before]
+        for version, differences in examiner.examine(staged):
+            made.add(version.id)
+            staged_as = f"{version.dataset} {version.key} (version {version.id})"
+            problems += [f"what run {run} has staged of {staged_as}: {what}" for what in differences]
     ceiling = store.next_id()
     # Parts are published by a later attempt than the one that made them.
     in_use = store.parts_in_use(attempt for _, attempt in on_disk if attempt not in made)
@@ -92,7 +95,7 @@ def check_state(store: Store, data_root: Path, sources: frozenset[str]) -> State
             )
         elif attempt not in made and attempt not in running and path not in in_use:
             orphans.append(path)
-    return StateCheck(heads, files, size, tuple(problems), tuple(orphans), tuple(damaged), unowned)
+    return StateCheck(heads, examiner.files, examiner.bytes, tuple(problems), tuple(orphans), tuple(damaged), unowned)
 
 
 def next_steps(found: StateCheck, datasets: Mapping[str, Dataset], now_ms: int) -> tuple[tuple[str, ...], ...]:
@@ -103,16 +106,42 @@ def next_steps(found: StateCheck, datasets: Mapping[str, Dataset], now_ms: int) 
         datasets: The project's datasets by name.
         now_ms: The instant up to which windows count as ended.
     """
-    steps: list[tuple[str, ...]] = [("resume", run) for run in found.unowned]
-    for name in dict.fromkeys(name for name, _ in found.damaged):
-        if name in datasets:
-            grid = datasets[name].partitioning.grid(now_ms)
-            indices = [
-                index for dataset, key in found.damaged if dataset == name and (index := grid.find(key)) is not None
-            ]
-            if indices:
-                steps.append(("backfill", name, *_range(grid, indices), "--all", "--reason", "repair"))
+    return (*(("resume", run) for run in found.unowned), *rebuilding(found.damaged, datasets, now_ms))
+
+
+def rebuilding(
+    damaged: Sequence[tuple[str, str]], datasets: Mapping[str, Dataset], now_ms: int
+) -> tuple[tuple[str, ...], ...]:
+    """Return the commands that rebuild partitions, each as words: one for each dataset that the project has.
+
+    Args:
+        damaged: Dataset and key of each.
+        datasets: The project's datasets by name.
+        now_ms: The instant up to which windows count as ended.
+    """
+    steps: list[tuple[str, ...]] = []
+    for name in dict.fromkeys(name for name, _ in damaged):
+        if name in datasets and (
+            chosen := selection([key for one, key in damaged if one == name], datasets[name], now_ms)
+        ):
+            steps.append(("backfill", *chosen, "--all", "--reason", "repair"))
     return tuple(steps)
+
+
+def selection(keys: Sequence[str], dataset: Dataset, now_ms: int) -> tuple[str, ...]:
+    """Return the words that select partitions of a dataset on a command line, from the first window to the last.
+
+    Args:
+        keys: Their keys.
+        dataset: The dataset.
+        now_ms: The instant up to which windows count as ended.
+
+    Returns:
+        None of it if the dataset has none of these partitions any more.
+    """
+    grid = dataset.partitioning.grid(now_ms)
+    indices = [index for key in keys if (index := grid.find(key)) is not None]
+    return (dataset.name, *_range(grid, indices)) if indices else ()
 
 
 def _range(grid: Grid, indices: list[int]) -> tuple[str, ...]:
@@ -128,14 +157,3 @@ def _range(grid: Grid, indices: list[int]) -> tuple[str, ...]:
 def _date(instant_ms: int, zone: ZoneInfo) -> str:
     moment = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=instant_ms)).astimezone(zone)
     return f"{moment:%Y-%m-%d}" if moment.time() == time() else moment.isoformat()
-
-
-def _differences(data_root: Path, version: Version) -> list[str]:
-    try:
-        paths = [layout.resolve(data_root, file.path) for file in version.files]
-    except InternalError as error:
-        return [error.message]
-    # A checksum is of all files of a version.
-    content = version.content if len(paths) == 1 else ""
-    found = [what for path, file in zip(paths, version.files, strict=True) for what in verify_file(path, file, content)]
-    return found or (verify_parts(paths, version.content) if len(paths) > 1 else [])

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, has_failed
+from headgate.store.quarantine import HELD_STATES
 from headgate.store.store import Made
 from headgate.views.breakers import BreakerLine, open_breakers
+from headgate.views.staged import staged_view
 from headgate.views.waiting import HeldTasks, Said, hold, said
 
 if TYPE_CHECKING:
     from headgate.model.run import Attempt, Run
     from headgate.store.store import Store
+    from headgate.views.staged import StagedView
 
+_ALL_DONE = frozenset({RunState.SUCCEEDED, RunState.STAGED})
 _HELD = frozenset({RunState.RUNNING, RunState.QUEUED})
 _SAID = frozenset({RunState.RUNNING, RunState.INTERRUPTED, RunState.FAILED})
 """States in which it counts what a coordinator has said of a run."""
@@ -70,6 +74,7 @@ class DatasetLine:
         failed: Those whose last attempt failed.
         blocked: Those that something upstream keeps from being built: it has failed, or is missing.
         rest: The others: skipped in a run that has succeeded or failed, otherwise waiting or cancelled.
+        taken: Those that were left to another run, which has made them; told of a run that has come to rest.
     """
 
     name: str
@@ -80,6 +85,7 @@ class DatasetLine:
     failed: int
     blocked: int
     rest: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,9 @@ class RunStatus:
         failures: What failed, in order of the attempts.
         breakers: Circuit breakers that are open, of whatever.
         why: Why tasks do not run; None if that was not asked for.
+        quarantined: How many of its results are held in quarantine.
+        warnings: Of how many of its published results a gate has warned.
+        staged: What has become visible of a run that publishes together; None for others.
     """
 
     run: RunLine
@@ -132,6 +141,9 @@ class RunStatus:
     failures: tuple[FailureLine, ...]
     breakers: tuple[BreakerLine, ...]
     why: Why | None
+    quarantined: int
+    warnings: int
+    staged: StagedView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,19 +189,28 @@ def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
     blocked = Counter[str]()
     for held in found.held if found else ():
         blocked[held.dataset] += held.tasks if held.hold.reason == _BLOCKED else 0
+    taken = store.taken(run.id)
     lines = []
     for name, total in totals.items():
         part = made.get(name, Made(name, 0, 0))
-        rest = total - part.succeeded - running[name] - failed[name]
+        rest = total - part.succeeded - running[name] - failed[name] - taken.get(name, 0)
         # It was said up to a second ago, and somebody may have asked for a retry since.
         stuck = min(blocked[name], rest)
         lines.append(
             DatasetLine(
-                name, total, part.new, part.succeeded - part.new, running[name], failed[name], stuck, rest - stuck
+                name,
+                total,
+                published=part.new,
+                unchanged=part.succeeded - part.new,
+                running=running[name],
+                failed=failed[name],
+                blocked=stuck,
+                rest=rest - stuck,
+                taken=taken.get(name, 0),
             )
         )
     succeeded = sum(part.succeeded for part in made.values())
-    done = sum(totals.values()) if state is RunState.SUCCEEDED else succeeded
+    done = sum(totals.values()) if state in _ALL_DONE else succeeded
     return RunStatus(
         _as_line(run, state, done, sum(totals.values())),
         leader if state is RunState.RUNNING else None,
@@ -198,6 +219,9 @@ def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
         tuple(failures),
         open_breakers(store),
         _with_failures(_why(found, run.id, state, lines), latest) if why else None,
+        len(store.quarantined(run=run.id, states=HELD_STATES)),
+        store.warnings(run.id),
+        staged_view(run.publication, state, store.staged_conflicts(run.id) if state is RunState.STAGED else ()),
     )
 
 
@@ -223,7 +247,7 @@ def _line(store: Store, run: Run, leader: str | None) -> RunLine:
     planned = store.run(run.id) or run
     total = sum(_totals(planned).values())
     state = state_now(run, leader)
-    done = total if state is RunState.SUCCEEDED else sum(part.succeeded for part in store.made(run.id))
+    done = total if state in _ALL_DONE else sum(part.succeeded for part in store.made(run.id))
     return _as_line(run, state, done, total)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headgate.drivers.forecast import forecast_from_json
 from headgate.drivers.plans import SHORT, Standing, approvals, standing
+from headgate.drivers.proposal import schema_changes
 from headgate.drivers.world import look
 from headgate.errors import UsageError
 from headgate.planning.codec import plan_from_json
@@ -16,6 +17,7 @@ from headgate.planning.scope import notes_on
 from headgate.planning.verdict_codec import verdict_from_json
 from headgate.views.plan import plan_view
 from headgate.views.task import is_cut_as_then
+from headgate.views.why import plan_why
 
 if TYPE_CHECKING:
     from headgate.model.plan import Decision, StoredPlan
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from headgate.project.load import Project
     from headgate.store.store import Store
     from headgate.views.plan import PlanView
+    from headgate.views.why import WhyView
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +101,22 @@ def kept_plan(project: Project, store: Store, stored: StoredPlan) -> PlanView:
             # Of something that was selected, had nothing to build, and is not declared any more.
             plan = replace(plan, notes=notes_on(snapshot, plan.request))
     forecast = forecast_from_json(stored.forecast) if stored.forecast else None
-    return plan_view(plan, snapshot, forecast=forecast, verdict=verdict_from_json(stored.verdict))
+    changes = schema_changes(store, snapshot, plan)
+    verdict = verdict_from_json(stored.verdict)
+    return plan_view(plan, snapshot, forecast=forecast, verdict=verdict, schema_changes=changes)
+
+
+def kept_why(project: Project, store: Store, stored: StoredPlan, dataset: str, key: str) -> WhyView:
+    """Return why a partition is in a stored plan: the reasons as they were, what stands behind them as things are now.
+
+    Raises:
+        UsageError: There is no such dataset or partition, or its partitions are others by now.
+    """
+    plan = plan_from_json(stored.body)
+    snapshot = look(project, store, plan.as_of_ms).snapshot
+    for part in plan.datasets:
+        if not is_cut_as_then(snapshot, part):
+            raise UsageError(
+                f"the partitions of {part.name} are not those of the plan any more", hint="Plan again: headgate plan."
+            )
+    return plan_why(store, snapshot, plan, dataset, key)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.model.run import TaskState
+from headgate.views.staged import staged_view
 
 if TYPE_CHECKING:
     from headgate.drivers.progress import DatasetProgress, RunSummary
     from headgate.model.plan import Problem
     from headgate.model.run import RunState
+    from headgate.views.staged import StagedView
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class EndedDataset:
         published: Succeeded with new content.
         unchanged: Succeeded with the content that was there.
         skipped: Not needed: no input had changed.
+        taken: Taken from another run, which has made them meanwhile.
         failed: Failed.
         blocked: Not started, because something upstream failed or is missing.
         cancelled: Stopped.
@@ -42,6 +45,7 @@ class EndedDataset:
     published: int
     unchanged: int
     skipped: int
+    taken: int
     failed: int
     blocked: int
     cancelled: int
@@ -62,13 +66,18 @@ class EndedTask:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a run ended; `run` is None when there was nothing to do. `elapsed_s` is that of this session."""
+    """How a run ended; `run` is None when there was nothing to do. `elapsed_s` is that of this session.
+
+    `quarantined` of its results are held in quarantine.
+    """
 
     run: EndedRun | None
     elapsed_s: float
     datasets: tuple[EndedDataset, ...]
     failures: tuple[EndedTask, ...]
     problems: tuple[Problem, ...]
+    quarantined: int = 0
+    staged: StagedView | None = None
 
 
 def summarize(summary: RunSummary) -> Summary:
@@ -90,6 +99,8 @@ def summarize(summary: RunSummary) -> Summary:
         tuple(map(_dataset, summary.progress.datasets)),
         failures,
         summary.problems,
+        summary.quarantined,
+        staged_view(summary.publication, summary.state, summary.conflicts),
     )
 
 
@@ -97,7 +108,8 @@ def _dataset(progress: DatasetProgress) -> EndedDataset:
     tasks = progress.tasks
     succeeded = tasks.get(TaskState.SUCCEEDED, 0)
     ended = {
-        "skipped": tasks.get(TaskState.SKIPPED, 0),
+        "skipped": tasks.get(TaskState.SKIPPED, 0) - progress.taken,
+        "taken": progress.taken,
         "failed": tasks.get(TaskState.FAILED, 0),
         "blocked": tasks.get(TaskState.BLOCKED, 0),
         "cancelled": tasks.get(TaskState.CANCELLED, 0),

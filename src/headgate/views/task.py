@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.model.reason import Wait
-from headgate.model.run import AttemptState, RunState, has_failed
+from headgate.model.run import AttemptState, RunKind, RunState, has_failed
 from headgate.planning.codec import plan_from_json
 from headgate.planning.planner import with_problems
 from headgate.planning.sets import covered
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 RUNS_LOOKED_AT = 100
 FEW = 16
 
+_BUILDS_NOTHING = frozenset({RunKind.ROLLBACK, RunKind.COMPACTION})
 _FREE = frozenset({AttemptState.RETURNED, AttemptState.YIELDED})
 """Attempts that count as no try."""
 _OF_OTHERS = frozenset({"upstream", "backing_off", "retry_budget"})
@@ -73,7 +74,7 @@ def newest_task(store: Store, snapshot: Snapshot, dataset: str, index: int) -> T
     """Return what became of a partition in the newest run that has it in its plan; None if there is none."""
     for listed in store.runs(limit=RUNS_LOOKED_AT):
         run = store.run(listed.id)
-        if run is None:
+        if run is None or run.kind in _BUILDS_NOTHING:
             continue
         plan = plan_from_json(run.plan)
         part = next((part for part in plan.datasets if part.name == dataset), None)
@@ -123,14 +124,14 @@ class _InRun:
         made_new = self._made_new(dataset, key)
         if made_new is not None:
             return replace(task, state="succeeded" if made_new else "unchanged", failure=None)
-        if self._state is RunState.SUCCEEDED:
+        if self._state in {RunState.SUCCEEDED, RunState.STAGED}:
             return replace(task, state="skipped", failure=None)
         if last is not None and has_failed(last.state, self._state):
             return replace(task, state="failed")
         if last is not None and last.state is AttemptState.RUNNING and self._state is RunState.RUNNING:
             return replace(task, state="running")
         waits_for = self._waits_for(dataset, index)
-        if self._state is RunState.CANCELLED:
+        if self._state in {RunState.CANCELLED, RunState.DISCARDED}:
             return replace(task, state="not built", waits_for=waits_for)
         # What failed in a run that was handed over for a retry holds nothing back any more.
         by = self._blocked_by(dataset, index) if self._state is not RunState.QUEUED else None

@@ -15,6 +15,7 @@ from headgate.views.names import unknown_dataset
 from headgate.views.ranges import KeyRange, key_ranges
 
 if TYPE_CHECKING:
+    from headgate.model.dataset import Dataset
     from headgate.model.plan import Plan
     from headgate.planning.snapshot import Snapshot
     from headgate.planning.why import Link
@@ -33,7 +34,7 @@ class WhyStep:
     Args:
         dataset: Name.
         key: Partition key.
-        why: The reason as a word: missing, failed, code, late, inputs, upstream, forced.
+        why: The reason as a word: missing, failed, code, late, inputs, upstream, forced, tainted.
         text: The reason as a clause that can stand behind "because".
         others: How many partitions that it reads are in the plan, beside the one of the next step.
         moved: Inputs that are not what it was made from.
@@ -112,10 +113,15 @@ def plan_why(store: Store, snapshot: Snapshot, plan: Plan, dataset: str, key: st
     if not chain:
         wanted = wanted_by(snapshot, plan.request).get(dataset)
         asked = wanted is not None and bool(wanted[index])
-        absent = "it is up to date" if asked else "it is not in the selection and range that were asked for"
+        held = snapshot.heads[dataset].held.get(index)
+        if not asked:
+            absent = "it is not in the selection and range that were asked for"
+        else:
+            absent = f"rollback {held} holds it" if held else "it is up to date"
         return WhyView(dataset, grid.key(index), (), (), absent)
     following = [*chain[1:], None]
-    steps = tuple(_step(store, snapshot, link, after) for link, after in zip(chain, following, strict=True))
+    cause = plan.request.cause
+    steps = tuple(_step(store, snapshot, link, after, cause) for link, after in zip(chain, following, strict=True))
     roots = []
     for name, indices in root_causes(snapshot, plan, dataset, index).items():
         part = next(part for part in plan.datasets if part.name == name)
@@ -127,14 +133,14 @@ def plan_why(store: Store, snapshot: Snapshot, plan: Plan, dataset: str, key: st
     return WhyView(dataset, grid.key(index), steps, tuple(roots), "")
 
 
-def _step(store: Store, snapshot: Snapshot, link: Link, following: Link | None) -> WhyStep:
+def _step(store: Store, snapshot: Snapshot, link: Link, following: Link | None, cause: str) -> WhyStep:
     dataset, heads = snapshot.datasets[link.dataset], snapshot.heads[link.dataset]
     key = snapshot.grids[link.dataset].key(link.index)
     moved: tuple[Moved, ...] = ()
     code = None
     if heads.version[link.index] and following is None:
         attempt = int((heads.version if heads.attempt is None else heads.attempt)[link.index])
-        used = tuple(Used(version.dataset, version.key, version.id) for version in store.lineage(attempt))
+        used = tuple(Used(version.dataset, version.key, version.identity) for version in store.lineage(attempt))
         moved = inputs_moved(dataset, snapshot, link.index, used)
         before = heads.codes[heads.code[link.index]]
         code = (before, dataset.code) if before != dataset.code else None
@@ -142,7 +148,7 @@ def _step(store: Store, snapshot: Snapshot, link: Link, following: Link | None) 
         case Why.UPSTREAM:
             assert following is not None
             above = f"{following.dataset}/{snapshot.grids[following.dataset].key(following.index)}"
-            more = f" (as are {link.others:,} more)" if link.others else ""
+            more = f" (as {'is' if link.others == 1 else 'are'} {link.others:,} more)" if link.others else ""
             text = f"its input {above} is in the plan{more}"
         case Why.CODE if code is not None:
             text = f"its code changed from {code[0][:SHOWN_CODE]} to {code[1][:SHOWN_CODE]}"
@@ -151,11 +157,13 @@ def _step(store: Store, snapshot: Snapshot, link: Link, following: Link | None) 
         case Why.INPUTS:
             text = _moved_text(moved)
         case Why.FAILED:
-            text = _failed_text(store, link.dataset, key)
+            text = _failed_text(store, dataset, key)
         case Why.FORCED:
             text = "everything that was asked for is rebuilt (--all)"
         case Why.MISSING:
             text = "it has no version yet"
+        case Why.TAINTED:
+            text = f"its head rests on {cause}"
         case _:
             text = link.why.text
     return WhyStep(link.dataset, key, link.why.name.lower(), text, link.others, moved, code)
@@ -191,8 +199,10 @@ def _more(moved: tuple[Moved, ...] | list[Moved]) -> str:
     return f" (as did {len(moved) - 1:,} more)" if len(moved) > 1 else ""
 
 
-def _failed_text(store: Store, dataset: str, key: str) -> str:
-    failed = next(iter(list(store.failed_partitions(dataset, key))), None)
+def _failed_text(store: Store, dataset: Dataset, key: str) -> str:
+    failed = next(iter(list(store.failed_partitions(dataset.name, key, unsure=not dataset.idempotent))), None)
     if failed is None:
         return "its last attempt failed"
+    if not failed.error:
+        return f"its last attempt, in run {failed.run}, came to no end: nobody knows how far it came"
     return f"its last attempt failed in run {failed.run}: {failed.error}"

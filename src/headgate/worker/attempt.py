@@ -29,21 +29,23 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from headgate.model.gate import Gate
     from headgate.tables.staging import StagedTable
     from headgate.worker.batches import BatchStager
     from headgate.worker.link import Link
-    from headgate.worker.messages import Ending, Order
+    from headgate.worker.messages import Ending, GateResult, Order
 
     Made = StagedTable | Failed | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A function and what it wants."""
+    """A function, what it wants, and what must hold of its result."""
 
     function: Callable[..., Any]
     kinds: dict[str, InputKind]
     wants_context: bool
+    gates: tuple[Gate, ...]
 
 
 _entries: dict[tuple[str, str], _Entry] = {}
@@ -64,8 +66,13 @@ def run_attempt(order: Order, link: Link = NO_LINK) -> Ending:
         value = entry.function(**arguments)
         if order.batches_ms is not None:
             stager = _stage_batches(order, value, context, link, inputs)
-            return Yielded(order.attempt) if stager is None else stager.staged(started_ms, began)
-        made = _stage(order, value)
+            if stager is None:
+                return Yielded(order.attempt)
+            staged = stager.staged(started_ms, began, stager.look(entry.gates, inputs))
+            if inputs is not None:
+                inputs.check()
+            return staged
+        made = _stage(order, entry.gates, value, inputs)
         if inputs is not None:
             inputs.check()
         return _told(order, made, context, started_ms, began)
@@ -99,11 +106,12 @@ async def run_attempt_async(order: Order) -> Staged | Failed | Split:
         if hasattr(value, "__anext__"):
             pulled = _Pulled(value, asyncio.get_running_loop())
             try:
-                made = await _in_thread(_stage, order, pulled, stop=pulled.stop)
+                made = await _in_thread(_stage, order, entry.gates, pulled, inputs, stop=pulled.stop)
             finally:
                 await value.aclose()
         else:
-            made = _stage(order, None) if value is None else await _in_thread(_stage, order, value)
+            staging = (order, entry.gates, value, inputs)
+            made = _stage(*staging) if value is None else await _in_thread(_stage, *staging)
         if inputs is not None:
             inputs.check()
         return _told(order, made, context, started_ms, began)
@@ -191,7 +199,8 @@ def _resolve(order: Order) -> _Entry:
     inner = unwrapped(function)
     names = inspect.signature(inner).parameters
     kinds = {parameter: kind_of(inner, parameter) for parameter in names if parameter != CONTEXT_PARAMETER}
-    entry = _Entry(function, kinds, CONTEXT_PARAMETER in names)
+    declared = getattr(function, "__headgate__", None)
+    entry = _Entry(function, kinds, CONTEXT_PARAMETER in names, declared.gates if declared else ())
     _entries[order.entry, order.code] = entry
     return entry
 
@@ -218,7 +227,15 @@ def _add_context(order: Order, entry: _Entry, arguments: dict[str, Any]) -> Cont
         return None
     keys = tuple(member.key for member in order.members) or (order.key,)
     context = Context(
-        order.dataset, order.key, order.window, order.attempt, order.number, order.run, order.parameters, keys
+        order.dataset,
+        order.key,
+        order.window,
+        order.attempt,
+        order.number,
+        order.run,
+        order.parameters,
+        keys,
+        order.zone,
     )
     arguments[CONTEXT_PARAMETER] = context
     if order.resume is not None:
@@ -239,8 +256,20 @@ def _stage_batches(
     return stager if stager.stage(value) else None
 
 
-def _stage(order: Order, value: object) -> Sequence[Made]:
-    """Stage what a function returned: one file, or one for each member of a ranged attempt; none for None."""
+def _stage(
+    order: Order, gates: Sequence[Gate], value: object, inputs: OpenInputs | None
+) -> list[tuple[Made, list[GateResult]]]:
+    """Stage what a function returned and look at it: one file, or one for each member of a ranged attempt."""
+    made = _stage_tables(order, value)
+    if not gates:
+        return [(one, []) for one in made]
+    from headgate.worker.gates.staged import look_at_tables
+
+    return list(zip(made, look_at_tables(order, gates, made, inputs), strict=True))
+
+
+def _stage_tables(order: Order, value: object) -> Sequence[Made]:
+    """Stage what a function returned; nothing for None."""
     if value is None:
         return (None,) * max(1, len(order.members))
     from headgate.worker.results import open_result
@@ -271,12 +300,12 @@ def _stage_one(path: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
 
 
 def _told(
-    order: Order, made: Sequence[Made], context: Context | None, started_ms: int, began: float
+    order: Order, made: Sequence[tuple[Made, list[GateResult]]], context: Context | None, started_ms: int, began: float
 ) -> Staged | Failed | Split:
     """Return what the coordinator is told of what was staged."""
     elapsed_ms = (time.perf_counter() - began) * 1000
 
-    def told(attempt: int, path: str, one: Made) -> Staged | Failed:
+    def told(attempt: int, path: str, one: Made, found: list[GateResult]) -> Staged | Failed:
         if isinstance(one, Failed):
             return one
         return Staged(
@@ -290,12 +319,13 @@ def _told(
             offsets=(context.offsets or None) if context else None,
             started_ms=started_ms,
             elapsed_ms=elapsed_ms,
+            gates=found,
         )
 
     if not order.members:
-        return told(order.attempt, order.stage, made[0])
+        return told(order.attempt, order.stage, *made[0])
     parts = zip(order.members, made, strict=True)
-    return Split(order.attempt, [told(member.attempt, member.stage, one) for member, one in parts])
+    return Split(order.attempt, [told(member.attempt, member.stage, *one) for member, one in parts])
 
 
 def _failed(order: Order, error: BaseException, inputs: OpenInputs | None) -> Failed:

@@ -23,14 +23,16 @@ from headgate.worker.messages import Progressed, Staged, StagedFile, StagedPart
 from headgate.worker.results import check_schema, reader_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow as pa
 
+    from headgate.model.gate import Gate
     from headgate.project.context import Context
     from headgate.tables.staging import StagedTable
+    from headgate.worker.inputs import OpenInputs
     from headgate.worker.link import Link
-    from headgate.worker.messages import Order
+    from headgate.worker.messages import GateResult, Order
 
 _WANTED = "with batches= it must yield headgate.Batch(data, offset=...)"
 _END = object()
@@ -88,8 +90,16 @@ class BatchStager:
             )
         return True
 
-    def staged(self, started_ms: int, began: float) -> Staged:
-        """Return the outcome. Pre: `stage` returned True."""
+    def look(self, gates: Sequence[Gate], inputs: OpenInputs | None) -> list[GateResult]:
+        """Return what gates find in all parts together. Pre: `stage` returned True."""
+        if not gates:
+            return []
+        from headgate.worker.gates.staged import look_at_parts
+
+        return look_at_parts(self._order, gates, self._parts, self._text or (), inputs)
+
+    def staged(self, started_ms: int, began: float, gates: list[GateResult]) -> Staged:
+        """Return the outcome, with what gates found. Pre: `stage` returned True."""
         context = self._context
         return Staged(
             attempt=self._order.attempt,
@@ -102,6 +112,7 @@ class BatchStager:
             offsets=context.offsets or None,
             started_ms=started_ms,
             elapsed_ms=(time.perf_counter() - began) * 1000,
+            gates=gates,
         )
 
     def _stage_part(self, reader: pa.RecordBatchReader) -> StagedTable:

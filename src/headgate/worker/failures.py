@@ -129,6 +129,9 @@ def _class_of(error: BaseException) -> ErrorClass:
             return kinds.pop() if len(kinds) == 1 else ErrorClass.PERMANENT
         case MemoryError():
             return ErrorClass.RESOURCE
+        case UnavailableError() if isinstance(error.__cause__, OSError):
+            # A disk that is full, say: what it is about is in the cause.
+            return ErrorClass.RESOURCE if error.__cause__.errno in _RESOURCE_ERRNOS else ErrorClass.TRANSIENT
         case ConnectionError() | TimeoutError() | UnavailableError():
             return ErrorClass.TRANSIENT
         case OSError() if error.errno in _RESOURCE_ERRNOS:

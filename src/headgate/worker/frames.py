@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headgate.model.run import ErrorClass
+from headgate.tables.opened import Piece, duckdb_select, group_bytes, polars_scan
+from headgate.tables.opened import arrow as opened_arrow
 from headgate.tables.recent import SMALL_BYTES, Recent, recent
 from headgate.worker.failures import AttemptError, text_of
-from headgate.worker.pinned import check_digest, is_hashed
+from headgate.worker.pinned import check_content, check_digest, is_hashed, look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import duckdb as duckdb_
     import pandas as pd
@@ -46,7 +48,8 @@ def polars_lazy(files: InputFiles) -> pl.LazyFrame:
     frame = _small_frame(files)
     if frame is not None:
         return frame.lazy()
-    scans = [pl.scan_parquet(path, glob=False, hive_partitioning=False) for path in files.paths]
+    _check_whole(files)
+    scans = [polars_scan(piece) for piece in pieces(files)]
     schemas = []
     for path, scan in zip(files.paths, scans, strict=True):
         with _reading(path, files.format):
@@ -54,6 +57,8 @@ def polars_lazy(files: InputFiles) -> pl.LazyFrame:
     if len(scans) == 1:
         return scans[0]
     if all(schema == schemas[0] for schema in schemas):
+        if any(file.row_group is not None for file in files.files):
+            return pl.concat(scans)
         return pl.scan_parquet(list(files.paths), glob=False, hive_partitioning=False)
     with _reading(f"{files.dataset}: its files together", files.format):
         return pl.concat(scans, how="diagonal_relaxed")
@@ -64,7 +69,11 @@ def polars(files: InputFiles) -> pl.DataFrame:
     if files.format != "parquet":
         return _read_texts(files)
     frame = _small_frame(files)
-    return polars_lazy(files).collect() if frame is None else frame
+    if frame is not None:
+        return frame
+    scan = polars_lazy(files)
+    with _reading(f"{files.dataset}: its files together", files.format):
+        return scan.collect()
 
 
 def arrow(files: InputFiles) -> pa.Table:
@@ -74,11 +83,9 @@ def arrow(files: InputFiles) -> pa.Table:
     table = _small(files)
     if table is not None:
         return table
-    import pyarrow as pa
-
     tables = [_read_parquet(file, immutable=files.immutable) for file in files.files]
     with _reading(f"{files.dataset}: its files together", files.format):
-        return pa.concat_tables(tables, promote_options="permissive")
+        return _together(tables)
 
 
 def duckdb(files: InputFiles) -> duckdb_.DuckDBPyRelation:
@@ -90,9 +97,9 @@ def duckdb(files: InputFiles) -> duckdb_.DuckDBPyRelation:
     table = _small(files)
     if table is not None:
         return duckdb.from_arrow(table)
-    paths = [_unglobbed(path) for path in files.paths]
+    _check_whole(files)
     with _reading(", ".join(files.paths[:3]), files.format):
-        return duckdb.read_parquet(paths, union_by_name=True, hive_partitioning=False)
+        return duckdb.default_connection().sql(duckdb_select(pieces(files), union_by_name=True))
 
 
 def pandas(files: InputFiles) -> pd.DataFrame:
@@ -103,7 +110,49 @@ def pandas(files: InputFiles) -> pd.DataFrame:
 
 def is_small(files: InputFiles) -> bool:
     """Return whether Parquet files are read whole: those of up to `SMALL_BYTES` together."""
-    return sum(file.bytes for file in files.files) <= SMALL_BYTES and all(file.bytes >= 0 for file in files.files)
+    if any(file.bytes < 0 for file in files.files):
+        return False
+    return sum(map(_read_bytes_of, files.files)) <= SMALL_BYTES
+
+
+def _check_whole(files: InputFiles) -> None:
+    """Check the hashes of Headgate's own files, once for each in a process: only Arrow checks pages as it reads them.
+
+    Raises:
+        AttemptError: One has rotted.
+    """
+    for file in files.files if files.immutable else ():
+        try:
+            check_content(file, look(file.path, immutable=True))
+        except AttemptError as error:
+            what = f"{file.path} is damaged: its bytes are not those that were published"
+            raise AttemptError(ErrorClass.DATA, what, hint="Look for more with headgate verify.") from error
+
+
+def pieces(files: InputFiles) -> list[Piece]:
+    """Return what of Parquet files is meant."""
+    return [Piece(file.path, file.row_group) for file in files.files]
+
+
+def unpack(file: FilePin, target: Path) -> FilePin:
+    """Copy the row group that is meant to a new file of its own, and return the pin of that.
+
+    Raises:
+        AttemptError: It cannot be read.
+    """
+    import pyarrow.parquet as pq
+    from msgspec.structs import replace
+
+    with _reading(file.path, "parquet"):
+        pq.write_table(opened_arrow(Piece(file.path, file.row_group)), target, compression="zstd")
+    return replace(file, path=str(target), bytes=target.stat().st_size, hash="", row_group=None)
+
+
+def _read_bytes_of(file: FilePin) -> int:
+    if file.row_group is None:
+        return file.bytes
+    with _reading(file.path, "parquet"):
+        return group_bytes(file.path, file.row_group)
 
 
 def _small(files: InputFiles) -> pa.Table | None:
@@ -118,6 +167,19 @@ def _small(files: InputFiles) -> pa.Table | None:
     if any(not table.schema.equals(tables[0].schema) for table in tables):
         return None
     return pa.concat_tables(tables)
+
+
+def _together(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of tables of different schemas."""
+    import pyarrow as pa
+
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        import polars as pl
+
+        # Arrow widens numbers only; Polars finds a type for what is left, and the same one for every annotation.
+        return pl.concat([pl.DataFrame(table) for table in tables], how="diagonal_relaxed").to_arrow()
 
 
 def _small_frame(files: InputFiles) -> pl.DataFrame | None:
@@ -139,35 +201,34 @@ def _frame(file: FilePin, *, immutable: bool) -> pl.DataFrame:
     import polars as pl
 
     is_proven = immutable or is_hashed(file)
-    frame = _recent_frames.find(file.path, file.hash) if is_proven else None
+    frame = _recent_frames.find(file.path, _name(file)) if is_proven else None
     if frame is None:
         frame = pl.DataFrame(_read_parquet(file, immutable=immutable))
         if is_proven:
-            _recent_frames.keep(file.path, file.hash, frame, int(frame.estimated_size()))
+            _recent_frames.keep(file.path, _name(file), frame, int(frame.estimated_size()))
     return frame
 
 
 def _read_parquet(file: FilePin, *, immutable: bool) -> pa.Table:
-    found = recent.find(file.path, file.hash)
+    found = recent.find(file.path, _name(file))
     if found is not None:
         return found
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     source: str | pa.BufferReader = file.path
     is_proven = immutable
     with _reading(file.path, "parquet"):
         if not immutable and file.bytes <= SMALL_BYTES:
             source, is_proven = pa.BufferReader(_read_bytes(file)), is_hashed(file)
-        with pq.ParquetFile(source) as opened:
-            table = opened.read(use_threads=False)
+        table = opened_arrow(Piece(file.path, file.row_group), source)
     if is_proven:
-        recent.keep(file.path, file.hash, table, table.get_total_buffer_size())
+        recent.keep(file.path, _name(file), table, table.get_total_buffer_size())
     return table
 
 
-def _unglobbed(path: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)
+def _name(file: FilePin) -> str:
+    """Return what, together with its path, names the content of a file or of the row group that is meant."""
+    return file.hash if file.row_group is None else f"{file.hash}#{file.row_group}"
 
 
 def _read_texts(files: InputFiles) -> pl.DataFrame:
@@ -189,6 +250,18 @@ def _read_texts(files: InputFiles) -> pl.DataFrame:
 
 
 def _read_text(file: FilePin, format_name: str) -> pl.DataFrame:
+    """Return the rows of a text file, kept as small Parquet files are: gates ask again for what was read."""
+    name = f"{format_name} {file.hash}"
+    is_kept = is_hashed(file) and 0 <= file.bytes <= SMALL_BYTES
+    frame = _recent_frames.find(file.path, name) if is_kept else None
+    if frame is None:
+        frame = _parse_text(file, format_name)
+        if is_kept:
+            _recent_frames.keep(file.path, name, frame, int(frame.estimated_size()))
+    return frame.clone()
+
+
+def _parse_text(file: FilePin, format_name: str) -> pl.DataFrame:
     import polars as pl
 
     with _reading(file.path, format_name):

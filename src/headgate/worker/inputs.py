@@ -108,6 +108,8 @@ class OpenInputs:
         self._stage = stage
         self._seen: dict[str, tuple[FileState, bool]] = {}
         self._downloads = 0
+        self.files: dict[str, InputFiles] = {}
+        """What was opened, by parameter: without those that have no files."""
 
     def arguments(self, kinds: dict[str, InputKind]) -> dict[str, object]:
         """Return the value of each parameter: None for one without files.
@@ -136,8 +138,13 @@ class OpenInputs:
         if not pin.files:
             return None
         files = InputFiles(
-            pin.dataset, tuple(pin.keys), pin.format, tuple(self._local(file) for file in pin.files), pin.immutable
+            pin.dataset,
+            tuple(pin.keys),
+            pin.format,
+            tuple(self._local(file, kind) for file in pin.files),
+            pin.immutable,
         )
+        self.files[pin.parameter] = files
         is_read_later = not pin.immutable and not self._is_read_at_once(files, kind)
         for file in files.files:
             state = look(file.path, immutable=pin.immutable)
@@ -155,12 +162,20 @@ class OpenInputs:
 
         return files.format != "parquet" or is_small(files)
 
-    def _local(self, file: FilePin) -> FilePin:
+    def _local(self, file: FilePin, kind: InputKind) -> FilePin:
+        if file.row_group is not None and kind is InputKind.FILES:
+            # Whoever opens the pack by its path would read other partitions, too.
+            from headgate.worker.frames import unpack
+
+            return unpack(file, self._new_download())
         if not file.path.lower().startswith(("http://", "https://")):
             return file
         from headgate.worker.download import download
 
+        return download(file, self._new_download())
+
+    def _new_download(self) -> Path:
         folder = downloads_of(Path(self._stage))
         folder.mkdir(exist_ok=True)
         self._downloads += 1
-        return download(file, folder / str(self._downloads))
+        return folder / str(self._downloads)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headgate.model.run import ErrorClass  # noqa: TC001 (msgspec reads annotations)
+from headgate.model.gate import Severity  # noqa: TC001 (msgspec reads annotations)
+from headgate.model.run import ErrorClass  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,12 +25,16 @@ class Struct(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class FilePin(Struct, frozen=True):
-    """One input file: absolute path or URL, bytes and hash as recorded, and the key of its partition."""
+    """One input file: absolute path or URL, bytes and hash as recorded, and the key of its partition.
+
+    `row_group` says which row group of it is the partition's; None for all of it. Bytes and hash are of the whole file.
+    """
 
     path: str
     bytes: int
     hash: str
     key: str
+    row_group: int | None = None
 
 
 class InputPin(Struct, frozen=True):
@@ -70,6 +75,22 @@ class Resume(Struct, frozen=True):
     offsets: dict[str, int | str] | None
 
 
+class Baseline(Struct, frozen=True):
+    """What gates compare a result with beside its own rows, as the state store had it when the order was made.
+
+    Args:
+        rows: Rows of the version that readers see; None where there is none.
+        neighbours: Rows of the partitions around it in time that have a version, the nearest first.
+        files: Files of the version that readers see, for gates that compare with its content.
+        reads: For each input of the order the keys that this partition reads, for gates that look into inputs.
+    """
+
+    rows: int | None
+    neighbours: list[int]
+    files: list[FilePin]
+    reads: list[list[str]]
+
+
 class Member(Struct, frozen=True):
     """One of the partitions that a ranged attempt takes; the fields are those of `Order`."""
 
@@ -78,6 +99,7 @@ class Member(Struct, frozen=True):
     window: tuple[int, int] | None
     number: int
     stage: str
+    baseline: Baseline | None = None
 
 
 class Order(Struct, frozen=True):
@@ -108,6 +130,7 @@ class Order(Struct, frozen=True):
         members: The partitions of a ranged attempt, in order of the grid; none for an ordinary one.
         partition_column: Column of the result that says which of them a row belongs to.
         zone: Time zone of the dataset's windows, for dates and times without one in that column.
+        baseline: What its gates compare the result with; None if they need nothing beside it and the inputs.
     """
 
     attempt: int
@@ -131,6 +154,7 @@ class Order(Struct, frozen=True):
     members: list[Member] = []
     partition_column: str = ""
     zone: str = "UTC"
+    baseline: Baseline | None = None
 
 
 class StagedFile(Struct, frozen=True):
@@ -142,11 +166,27 @@ class StagedFile(Struct, frozen=True):
     hash: str
 
 
+class GateResult(Struct, frozen=True):
+    """What a gate found.
+
+    Args:
+        gate: Its name, such as ``not_null(dep_delay)``.
+        severity: What it means if it does not hold.
+        passed: Whether it holds.
+        text: What was found, for people: ``12 of 842 rows are null``.
+    """
+
+    gate: str
+    severity: Severity
+    passed: bool
+    text: str
+
+
 class Staged(Struct, frozen=True, tag="staged"):
     """An attempt has succeeded: what waits to be published. No files: an effect elsewhere.
 
-    `content` and `schema` are those of `Version`. Times are wall clock UTC milliseconds, for the record only;
-    `elapsed_ms` comes from the monotonic clock.
+    `gates` are what the dataset's gates found, in the order of their declaration. `content` and `schema` are those of
+    `Version`. Times are wall clock UTC milliseconds, for the record only; `elapsed_ms` comes from the monotonic clock.
     """
 
     attempt: int
@@ -159,6 +199,7 @@ class Staged(Struct, frozen=True, tag="staged"):
     offsets: dict[str, int | str] | None
     started_ms: int
     elapsed_ms: float
+    gates: list[GateResult] = []
 
 
 class Failed(Struct, frozen=True, tag="failed"):

@@ -75,7 +75,7 @@ def test_check_as_json(shop: str) -> None:
 
 
 def test_status_as_json_is_a_list_of_runs(shop: str) -> None:
-    assert data("-C", shop, "status") == {"runs": [], "breakers": []}
+    assert data("-C", shop, "status") == {"runs": [], "breakers": [], "stuck_mirrors": [], "holds": []}
     assert f"headgate -C {shop} plan" in call("-C", shop, "status").stdout
 
 
@@ -137,7 +137,7 @@ def test_explain_before_anything_was_built(shop: str) -> None:
 
 def test_history_before_anything_was_built(shop: str) -> None:
     assert call("-C", shop, "history", "orders").stdout == "nothing has been published of orders yet\n"
-    assert data("-C", shop, "history", "orders", "2024-01-02") == {"versions": []}
+    assert data("-C", shop, "history", "orders", "2024-01-02") == {"versions": [], "rollbacks": []}
 
 
 def test_query_without_datasets(shop: str) -> None:

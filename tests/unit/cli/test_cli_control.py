@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from headgate.cli.main import main
-from headgate.drivers import control
+from headgate.drivers.handover import hand_over
 from headgate.drivers.session import Session
 from headgate.drivers.submission import new_run
 from headgate.model.plan import Request
@@ -144,13 +144,30 @@ def test_a_run_that_was_paused_does_not_stay_so_when_it_is_taken_up_by_hand(root
     store = opened(root)
     with store.transaction() as tx:
         tx.set_run_state(run, state, author="ada", reason="", now_ms=1)
-    take_up = control.unpause if state is RunState.INTERRUPTED else control.retry
-    assert take_up(store, run, author="ada", reason="go") is None
+    found = store.run(run)
+    assert found is not None
+    is_retry = state is RunState.CANCELLED
+    hand_over(store, found, {}, is_new=False, retry=is_retry, reason="go", author="ada", lifts_pause=True)
     found = store.run(run)
     assert found is not None
     assert json.loads(found.controls) == {"concurrency": 2}
     store.close()
-    assert journal(root)[-1] == ("resume accepted", "ada", "go", {})
+    assert ("resume accepted", "ada", "go", {}) in journal(root)
+
+
+@pytest.mark.parametrize(("verb", "state"), [("resume", RunState.INTERRUPTED), ("retry", RunState.FAILED)])
+def test_a_pause_stands_if_the_run_may_not_go_on(root: Path, verb: str, state: RunState) -> None:
+    run = recorded(root, RunState.INTERRUPTED)
+    call(root, "pause", run, "--reason", "x")
+    store = opened(root)
+    with store.transaction() as tx:
+        tx.set_run_state(run, state, author="ada", reason="", now_ms=1)
+    (root / "steered.py").write_text(CODE.replace("2024-01-04", "2024-01-05"))
+    assert "when this run was planned" in call(root, verb, run, code=1).stderr
+    found = store.run(run)
+    store.close()
+    assert found is not None
+    assert json.loads(found.controls) == {"is_paused": True}
 
 
 @pytest.mark.parametrize("verb", ["resume", "retry"])

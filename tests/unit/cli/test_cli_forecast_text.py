@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from headgate.cli.forecast_text import accuracy_text, cost_text, forecast_lines, forecast_table, hindsight_text
+from headgate.cli.forecast_text import (
+    accuracy_text,
+    basis_lines,
+    cost_text,
+    forecast_lines,
+    forecast_table,
+    hindsight_text,
+)
 from headgate.model.forecast import (
     Accuracy,
     ChainLink,
@@ -71,17 +78,49 @@ def test_many_datasets_and_long_chains_are_cut() -> None:
     lines = forecast_lines(replace(FOUND, datasets=(*many, replace(TREND, basis="declared")), chain=links))
     assert "no history of d0, d1, d2, d3, d4, d5 and 2 more datasets: assumed 1 s for each attempt" in lines
     assert "no history of trend: declared 1 s for each attempt" in lines
+    (declared,) = basis_lines([replace(TREND, basis="declared", typical_ms=108_000_000)])
+    assert declared == "no history of trend: declared 30 h 00 min for each attempt"
     assert "d7 (5 ms) > 2 more steps; widest" in lines[2]
 
 
 def test_datasets_in_a_table() -> None:
     rows = [line.split() for line in forecast_table(FOUND.datasets).splitlines()]
-    assert rows[1] == ["sales", "30", "1", "min", "00", "s", "31", "min", "00", "s", "4.0", "MB", "2.0", "MB"]
-    assert rows[2][-2:] == ["unknown", "unknown"]
+    times = ["1", "min", "00", "s", "31", "min", "00", "s", "never"]
+    assert rows[1] == ["sales", "30", *times, "4.0", "MB", "2.0", "MB"]
+    assert rows[2][-3:] == ["never", "unknown", "unknown"]
+
+
+def test_what_each_dataset_costs_and_when_it_is_done() -> None:
+    sales = replace(SALES, p90_ms=600_000, cost=Cost(12.0, "EUR", is_partial=False))
+    trend = replace(TREND, p90_ms=900_000, cost=Cost(0.5, "EUR", is_partial=True))
+    header, first, second = forecast_table((sales, trend)).splitlines()
+    assert "done after" in header
+    assert "costs" in header
+    assert first.endswith("  10 min 00 s   4.0 MB   2.0 MB          12.00 EUR")
+    assert second.endswith("  15 min 00 s  unknown  unknown  at least 0.50 EUR")
+
+
+def test_of_many_datasets_those_that_take_the_longest_are_in_the_table() -> None:
+    many = tuple(replace(TREND, name=f"d{n}", busy_ms=n) for n in range(15))
+    _, *rows, last = forecast_table(many).splitlines()
+    assert [row.split()[0] for row in rows] == [f"d{n}" for n in range(3, 15)]
+    assert last == "  and 3 more datasets"
 
 
 @pytest.mark.parametrize(
-    ("error", "shown"), [(-0.12, "12 % too short"), (0.3, "30 % too long"), (0.01, "right"), (27.2, "2720 % too long")]
+    ("error", "shown"),
+    [
+        (-0.12, "12 % too short"),
+        (0.3, "30 % too long"),
+        (0.01, "right"),
+        (1.9, "190 % too long"),
+        (2.0, "3 times too long"),
+        (23.02, "24 times too long"),
+        (1999.0, "2,000 times too long"),
+        (-0.6, "60 % too short"),
+        (-0.96, "25 times too short"),
+        (-1.0, "1,000,000 times too short"),
+    ],
 )
 def test_one_earlier_forecast_is_told_as_one(error: float, shown: str) -> None:
     assert accuracy_text(Accuracy(1, error, 1)) == f"the last forecast of this project was {shown}"

@@ -379,7 +379,7 @@ def test_a_plan_that_needs_approval_says_who_may_and_is_approved_by_another(
 
 def test_what_still_lacks_another_approval_says_so(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = '[datasets.trend.policies.protected]\nverdict = "approval"\napprovers = "leads"\n'
-    other = FEW.replace("[policies", 'finance = ["dan"]\n[policies').replace(
+    other = FEW.replace("[policies", 'finance = ["dan", "eve"]\n[policies').replace(
         'approvers = "leads"', 'approvers = "finance"'
     )
     configure(root, other.replace("limit = 4", "limit = 5") + ours)
@@ -423,11 +423,13 @@ def test_a_denied_backfill_goes_on_with_an_override_of_that_rule_alone(root: Pat
     (plan,) = data(root, "plan", "list")["plans"]
     assert f"plan {plan['id']} is denied by max_partitions, require_reason\n" in done.stderr
     assert done.stderr.endswith(
-        "plan again with --override max_partitions --because ... --override require_reason --because ...\n"
+        'plan again with --reason "..." --override max_partitions --because ... (a reason of at least 3 characters)\n'
     )
     only_one = ["--override", "max_partitions", "--because", "Sunday"]
     done = call(root, "plan", "--reason", "x", *only_one)
-    assert done.stdout.endswith("is denied by require_reason: plan again with another --reason\n")
+    assert done.stdout.endswith(
+        'is denied by require_reason\n  plan again with --reason "..." (a reason of at least 3 characters)\n'
+    )
     assert "overridden by ada: Sunday" in done.stdout
     name = planned(root, "--reason", "a new column", *only_one)
     assert data(root, "plan", "show", name)["record"]["standing"] == "ready"
@@ -545,3 +547,24 @@ def test_a_run_whose_plan_was_not_kept_is_shown_too(root: Path) -> None:
 @pytest.mark.parametrize("words", [("plan", "--json", "list"), ("plan", "list", "--json")])
 def test_options_may_stand_before_the_word(root: Path, words: tuple[str, ...]) -> None:
     assert json.loads(call(root, *words).stdout) == {"plans": []}
+
+
+@pytest.mark.parametrize(("given", "says"), [((), ""), (("abc",), ": abc is one, the other is missing")])
+def test_a_diff_of_fewer_than_two_plans_says_what_is_missing(root: Path, given: tuple[str, ...], says: str) -> None:
+    told = refused(root, "plan", "diff", *given)
+    assert told.startswith(f"error: plan diff compares two plans{says}\n")
+    assert (
+        f"such as headgate plan diff {given[0] if given else '4dc3a13148b0'} bb20b54fcac6; `headgate plan list`" in told
+    )
+
+
+def test_a_plan_without_a_ticket_says_how_it_would_be_one_with_it(root: Path) -> None:
+    configure(root, '[policies.ticket]\npattern = "OPS-[0-9]+"\n[policies.require_reason]\nmin_length = 9\n')
+    done = call(root, "plan", "--reason", "x")
+    assert done.stdout.endswith(
+        "is denied by require_reason, ticket\n"
+        '  plan again with --reason "OPS-123 ..." (a reason of at least 9 characters)\n'
+    )
+    assert data(root, "plan", "--reason", "OPS-1 for audit")["standing"] == "ready"
+    configure(root, '[policies.ticket]\npattern = "(?=O)[^a]"\n')
+    assert call(root, "plan", "--reason", "x").stdout.endswith('\n  plan again with --reason "..."\n')

@@ -205,6 +205,35 @@ def test_what_was_made_is_taken_past_one_that_could_not_make_it_again(driver: Dr
     assert driver.state("c", 0) is TaskState.SKIPPED
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_what_was_taken_is_built_once_more_only_if_what_it_reads_changes_after_all(
+    driver: Driver, is_new: bool
+) -> None:
+    one = np.arange(1)
+    clean = replace(stages(1)[1], edges=())
+    driver.tell(RunSubmitted("f", [clean], "fresh", shared=[Shared(0, one, "a", 1, one)]))
+    assert driver.offer(9) == {("a", 0), ("f", 0)}
+    driver.succeed("f", 0)
+    assert driver.state("a", 1) is TaskState.WAITING
+    driver.tell(AttemptSucceeded("a", 0, changed=is_new))
+    if is_new:
+        assert driver.offer(9) == {("a", 1)}
+        driver.tell(AttemptSucceeded("a", 1, changed=False))
+    else:
+        assert driver.state("a", 1) is TaskState.SKIPPED
+    assert driver.scheduler.runs["a"].tasks.changed[1], "the other run has made new content of it"
+    assert ("a", RunState.SUCCEEDED) in driver.ends()
+
+
+def test_what_was_taken_is_blocked_if_what_it_reads_fails(driver: Driver) -> None:
+    one = np.arange(1)
+    driver.tell(RunSubmitted("f", [replace(stages(1)[1], edges=())], "fresh", shared=[Shared(0, one, "a", 1, one)]))
+    assert driver.offer(9) == {("a", 0), ("f", 0)}
+    driver.succeed("f", 0)
+    driver.tell(AttemptFailed("a", 0, ErrorClass.PERMANENT))
+    assert driver.state("a", 1) is TaskState.BLOCKED
+
+
 def test_the_reason_is_told_although_something_that_waited_was_blocked(driver: Driver) -> None:
     driver.tell(RunSubmitted("a2", stages(2)))
     driver.tell(RunSubmitted("b", stages(2), shared=same("a2", 2)[1:], joins=True))

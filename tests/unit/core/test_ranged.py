@@ -169,21 +169,21 @@ def test_a_breaker_counts_it_once_and_only_if_all_of_it_failed():
     driver = Driver(stage(9, breaker=BreakerPolicy(2, 1000, 1000)), slots=9)
     breaker = driver.scheduler.breakers["dataset:s"]
     driver.offer(0)
-    driver.tell(AttemptFailed("r", 0, ErrorClass.DATA), AttemptSucceeded("r", 1, True))
-    driver.tell(AttemptFailed("r", 2, ErrorClass.DATA))
+    driver.tell(AttemptFailed("r", 0, ErrorClass.PERMANENT), AttemptSucceeded("r", 1, True))
+    driver.tell(AttemptFailed("r", 2, ErrorClass.PERMANENT))
     assert (breaker.state, breaker.failures) == (BreakerState.CLOSED, 0)
-    driver.tell(*(AttemptFailed("r", task, ErrorClass.DATA) for task in (3, 4, 5)))
+    driver.tell(*(AttemptFailed("r", task, ErrorClass.PERMANENT) for task in (3, 4, 5)))
     assert (breaker.state, breaker.failures) == (BreakerState.CLOSED, 1)
-    driver.tell(*(AttemptFailed("r", task, ErrorClass.DATA) for task in (6, 7, 8)))
+    driver.tell(*(AttemptFailed("r", task, ErrorClass.PERMANENT) for task in (6, 7, 8)))
     assert breaker.state is BreakerState.OPEN
 
 
 @pytest.mark.parametrize(
     ("events", "state"),
     [
-        ([AttemptFailed("r", 0, ErrorClass.DATA), AttemptSucceeded("r", 1, True)], BreakerState.CLOSED),
-        ([AttemptSucceeded("r", 0, True), AttemptFailed("r", 1, ErrorClass.DATA)], BreakerState.CLOSED),
-        ([AttemptFailed("r", 0, ErrorClass.DATA), AttemptReturned("r", 1)], BreakerState.OPEN),
+        ([AttemptFailed("r", 0, ErrorClass.PERMANENT), AttemptSucceeded("r", 1, True)], BreakerState.CLOSED),
+        ([AttemptSucceeded("r", 0, True), AttemptFailed("r", 1, ErrorClass.PERMANENT)], BreakerState.CLOSED),
+        ([AttemptFailed("r", 0, ErrorClass.PERMANENT), AttemptReturned("r", 1)], BreakerState.OPEN),
         ([AttemptReturned("r", 0), AttemptReturned("r", 1)], BreakerState.HALF_OPEN),
     ],
 )

@@ -260,7 +260,7 @@ def test_a_breaker_that_closed_under_one_policy_opens_by_the_next():
     quick = BreakerPolicy(1, cooldown_ms=7)
     scheduler.handle(RunSubmitted("other", [stage(1, breaker=quick)]), 0)
     scheduler.handle(SlotsOffered(Lane.PROCESS, 1, 1), 0)
-    step = scheduler.handle(AttemptFailed("other", 0, ErrorClass.DATA), 0)
+    step = scheduler.handle(AttemptFailed("other", 0, ErrorClass.PERMANENT), 0)
     opened = BreakerRecord("dataset:s", BreakerState.OPEN, 1, 14, 7)
     assert step.effects[0] == SaveBreaker(opened)
 

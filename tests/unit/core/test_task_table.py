@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -66,3 +67,27 @@ def test_a_waiting_task_costs_a_few_bytes():
     assert table.total(TaskState.WAITING) == n - 1
     owned = (table.state, table.changed, table.dirty, table.unmet, table.tries, table._skippable, table._priority)
     assert sum(map(sys.getsizeof, owned)) < 20 * n
+
+
+def test_what_another_run_has_made_is_counted_apart_and_built_only_if_something_upstream_changes():
+    reads = RangeEdge(0, np.arange(3, dtype=np.int32), np.arange(1, 4, dtype=np.int32))
+    made = replace(stage(3, reads, skippable=True), inherited=np.array([True, True, False]))
+    table = TaskTable([stage(3), made])
+    assert table.taken_over == [0, 0]
+    for task, changed in enumerate((True, False, False)):
+        table.finish(task, 0, TaskState.SUCCEEDED, changed=changed)
+    assert states(table)[3:] == [TaskState.READY, TaskState.SKIPPED, TaskState.SKIPPED]
+    assert table.taken_over == [0, 1]
+
+
+def test_what_was_published_after_it_had_failed_is_done_for_a_retry():
+    reads = RangeEdge(0, np.arange(3, dtype=np.int32), np.arange(1, 4, dtype=np.int32))
+    ended = [TaskState.FAILED, TaskState.FAILED, TaskState.SUCCEEDED]
+    table = TaskTable([stage(3, states=ended), stage(3, reads, skippable=True)])
+    assert states(table)[3:] == [TaskState.BLOCKED, TaskState.BLOCKED, TaskState.SKIPPED]
+    assert table.revive({0, 2}) == [1, 3, 4]
+    assert states(table) == [
+        *(TaskState.SUCCEEDED, TaskState.READY, TaskState.SUCCEEDED),
+        *(TaskState.READY, TaskState.WAITING, TaskState.SKIPPED),
+    ]
+    assert [row[TaskState.SUCCEEDED] for row in table.counts] == [2, 0]

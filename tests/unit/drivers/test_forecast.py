@@ -14,7 +14,7 @@ from headgate.drivers.takeover import take_over
 from headgate.drivers.world import look
 from headgate.errors import UsageError
 from headgate.executors.inline import InlineExecutor
-from headgate.model.forecast import Accuracy, ChainLink, PoolUse, WidestStage
+from headgate.model.forecast import Accuracy, ChainLink, Cost, PoolUse, WidestStage
 from headgate.model.plan import Request
 from headgate.model.run import RunState
 from headgate.planning.planner import make_plan
@@ -185,6 +185,12 @@ slot_hour = 2
     assert found.cost is not None
     assert (found.cost.currency, found.cost.is_partial) == ("EUR", True)
     assert found.cost.amount == pytest.approx(4.5 * 0.5 + landed / 1000 + 6 * 2, abs=1e-3)
+    # On two processes the oldest days go first: the last of `sales` is begun after one of `doubled`.
+    assert {one.name: one.p90_ms for one in found.datasets} == {"sales": 9_000_000, "doubled": found.p90_ms}
+    costs = {one.name: one.cost for one in found.datasets}
+    assert costs["sales"].amount == pytest.approx(3 * 0.5 + landed / 1000 + 6 * 2, abs=1e-3)
+    assert costs["doubled"] == Cost(1.5 * 0.5, "EUR", is_partial=True)
+    assert forecast_from_json(forecast_to_json(found)) == found
     sized.configure("")
     assert sized.forecast().cost is None
 
@@ -203,14 +209,23 @@ def test_a_recorded_forecast_is_compared_with_what_the_run_took(sized: Sized) ->
     assert found.forecast == first
     assert found.elapsed_ms == run.finished_ms - run.created_ms
     assert not found.was_disturbed
-    # Four partitions of a second each were assumed, on two processes.
+    # Four partitions of a second each were assumed, on two processes: that says nothing of forecasts.
     assert found.error == pytest.approx(2000 / found.elapsed_ms - 1)
-    assert past == Accuracy(1, round(found.error, 4), 1)
+    assert past is None
     assert [(one.dataset, one.attempts) for one in found.datasets] == [("doubled", 2), ("sales", 2)]
     landed = sum(path.stat().st_size for path in (sized.root / "landing").iterdir())
     sales = next(one for one in found.datasets if one.dataset == "sales")
     assert sales.read_bytes == landed
     assert 0 < sales.written_bytes < found.written_bytes
+    second = sized.forecast(forced=True, run=True)
+    assert (second.accuracy, second.assumed) == (None, ())
+    store = open_store(sized.root / "state.db", data_root=sized.root / "data", create=False)
+    told = hindsight(store, store.runs()[0].id)
+    past = accuracy(store)
+    store.close()
+    assert told is not None
+    assert told.error is not None
+    assert past == Accuracy(1, round(told.error, 4), told.elapsed_ms <= (second.p90_ms or 0))
     assert sized.forecast(forced=True).accuracy == past
 
 

@@ -64,6 +64,7 @@ def test_stages_have_durations_of_their_own():
     found = simulate(one, runs=1)
     assert found.elapsed_ms == (1200,)
     assert (found.attempts, found.busy_ms, found.failed) == ((2, 2), (2000, 400), 0)
+    assert found.ended_ms == ((1000,), (1200,))
 
 
 def test_async_tasks_have_slots_of_their_own():

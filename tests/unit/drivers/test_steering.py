@@ -73,6 +73,14 @@ def made(ctx: headgate.Context) -> pa.Table:
     return pa.table({"key": [ctx.key]})
 
 
+@headgate.dataset(partitions=headgate.static(["a", "b", "c", "d"]), idempotent=False)
+def sent(ctx: headgate.Context) -> None:
+    if ctx.key == "a":
+        raise ValueError("no good")
+    if ctx.key == "b":
+        ask("retry")
+
+
 @headgate.dataset
 def shaky(ctx: headgate.Context) -> pa.Table:
     if not (HERE / "tried").exists():
@@ -132,6 +140,18 @@ def test_a_run_that_is_being_cancelled_takes_no_other_request(place: Place) -> N
         refused = f"run {run} is being cancelled: {verb} comes too late"
         assert place.journal(verb) == [(f"{verb} refused", "bob", "why", {"refused": refused})]
     assert [failure.key for failure in summary.failures] == ["a"], "what has failed is not forgotten"
+
+
+def test_effects_that_must_not_happen_twice_are_not_retried_while_the_run_lives(place: Place) -> None:
+    run = place.submit("sent")
+    assert place.coordinator.drive().state is RunState.FAILED
+    ((kind, _, _, body),) = place.journal("retry")
+    assert kind == "retry refused"
+    assert body["refused"] == (
+        "non_idempotent of sent: its effects must not happen twice, and attempts of it have failed: "
+        f"wait until run {run} has ended"
+    )
+    assert [one.number for one in place.store.attempts(run) if one.key == "a"] == [1]
 
 
 def test_a_probe_that_fails_is_in_the_journal(place: Place) -> None:

@@ -50,7 +50,9 @@ def rails(tmp_path):
 TEXT = """\
 [approvers]
 data-leads = ["ann", "bob"]
-finance = ["cid"]
+finance = ["cid", "dan"]
+[rates]
+slot_hour = 1
 
 [policies]
 approvers = "data-leads"
@@ -98,25 +100,25 @@ def test_what_headgate_toml_says(rails):
         10_000,
         "10,000",
         because="The warehouse is shared.",
-        origin="headgate.toml:8",
+        origin="headgate.toml:10",
         **leads,
     )
     assert found.general == {
         Rule.MAX_PARTITIONS: shared,
-        Rule.MAX_BYTES: Setting(Rule.MAX_BYTES, Outcome.DENY, 2 * 10**12, "2TB", origin="headgate.toml:11", **leads),
-        Rule.REQUIRE_REASON: Setting(Rule.REQUIRE_REASON, Outcome.DENY, 20, "20", origin="headgate.toml:14", **leads),
+        Rule.MAX_BYTES: Setting(Rule.MAX_BYTES, Outcome.DENY, 2 * 10**12, "2TB", origin="headgate.toml:13", **leads),
+        Rule.REQUIRE_REASON: Setting(Rule.REQUIRE_REASON, Outcome.DENY, 20, "20", origin="headgate.toml:16", **leads),
     }
     # Key by key: the persons of its own table, the limit of the template, the rationale of the project.
     assert found.datasets["billing_daily"] == {
-        Rule.MAX_PARTITIONS: replace(shared, limit=31, written="31", persons=2, origin="headgate.toml:23"),
+        Rule.MAX_PARTITIONS: replace(shared, limit=31, written="31", persons=2, origin="headgate.toml:25"),
         Rule.PROTECTED: Setting(
             Rule.PROTECTED,
             Outcome.DENY,
             end=datetime(2024, 1, 1),
             group="finance",
-            approvers=("cid",),
+            approvers=("cid", "dan"),
             persons=2,
-            origin="headgate.toml:19",
+            origin="headgate.toml:21",
         ),
     }
     events = found.datasets["events"]
@@ -133,7 +135,7 @@ def test_what_headgate_toml_says(rails):
         90 * 86_400_000,
         "90d",
         because="The vendor deletes.",
-        origin="headgate.toml:26",
+        origin="headgate.toml:28",
         **leads,
     )
     assert found.sources == {"raw": kept, "raw_codes": kept}
@@ -146,6 +148,7 @@ def test_an_empty_file_has_only_what_always_holds(rails):
         Rule.RETENTION,
         Rule.SNAPSHOT_ONLY,
         Rule.NON_IDEMPOTENT,
+        Rule.HELD,
     }
 
 
@@ -285,7 +288,7 @@ def test_the_fingerprint_is_that_of_what_is_said(rails):
         ),
         (
             "[policies.protected]\nfrom = 2024-01-02\nuntil = 2024-01-02",
-            "headgate.toml:3: policies.protected.until cannot be: 2024-01-02 00:00:00 is not after 2024-01-02 00:00:00",
+            "headgate.toml:3: policies.protected.until cannot be: 2024-01-02 is not after 2024-01-02",
             "",
         ),
         (
@@ -317,6 +320,27 @@ def test_the_fingerprint_is_that_of_what_is_said(rails):
             "headgate.toml:1: policies.protected.approvers is missing: protected asks for approval",
             "[approvers]",
         ),
+        (
+            "[policies.max_cost]\nlimit = 5\nverdict = 'deny'\n[rates]\ncurrency = 'EUR'\nslot_hour = 0",
+            "headgate.toml:2: policies.max_cost.limit says nothing: no cost is known without rates",
+            "Declare them, such as [rates] slot_hour = 0.12, or leave max_cost out.",
+        ),
+        (
+            "[approvers]\nx = ['ann']\n[policies.protected]\napprovers = 'x'\npersons = 2",
+            "headgate.toml:5: policies.protected.persons cannot be: group x is ann alone, whose own plans nobody could",
+            "Name another person in [approvers] x, or leave out persons.",
+        ),
+        (
+            "[approvers]\nx = ['ann']\n[policies]\napprovers = 'x'\n[templates.y]\nmatch = ['n*']\n"
+            "[templates.y.policies.protected]\npersons = 2",
+            "headgate.toml:8: templates.y.policies.protected.persons cannot be: group x is ann alone",
+            "Name another person",
+        ),
+        (
+            "[policies.protected]\npersons = 2",
+            "headgate.toml:2: policies.protected.persons says nothing: nobody may approve",
+            "Name a group",
+        ),
         # What does not fit what it is set for.
         (
             "[datasets.events.policies.retention]\nkeep = '1d'",
@@ -327,6 +351,17 @@ def test_the_fingerprint_is_that_of_what_is_said(rails):
             "[sources.raw.policies.protected]",
             "headgate.toml:1: sources.raw.policies.protected cannot be: a source is not built",
             "[datasets.NAME.policies.protected]",
+        ),
+        # That is said before what such a rule would lack.
+        (
+            "[sources.raw.policies.max_partitions]",
+            "headgate.toml:1: sources.raw.policies.max_partitions cannot be: a source is not built",
+            "[datasets.NAME.policies.max_partitions]",
+        ),
+        (
+            "[datasets.events.policies.retention]",
+            "headgate.toml:1: datasets.events.policies.retention cannot be: a source keeps data, not a dataset",
+            "[sources.NAME.policies.retention]",
         ),
         (
             "[sources.raw_codes.policies.retention]\nkeep = '1d'",
@@ -403,3 +438,16 @@ def test_lengths_of_time_with_days(text, ms):
 )
 def test_sizes(text, size):
     assert size_bytes(text) == size
+
+
+def test_a_rate_of_a_pool_alone_is_a_rate(rails):
+    text = """
+    [policies.max_cost]
+    limit = 5
+    verdict = "deny"
+    [pools]
+    lake = 2
+    [rates.pools.lake]
+    slot_hour = 1
+    """
+    assert rails(text).general[Rule.MAX_COST].limit == 5

@@ -114,6 +114,10 @@ TAMPERED = [
         "UPDATE attempt SET state = 'failed' WHERE id = 3",
         ["checkpoint 3 of flights k1 has no succeeded attempt of that number"],
     ),
+    (
+        "INSERT INTO quarantine (attempt, at_ms, candidate, gates) VALUES (3, 1, '{}', '[]')",
+        ["attempt 3 is held in quarantine, which does not fit what became of it"],
+    ),
 ]
 
 

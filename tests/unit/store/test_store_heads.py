@@ -35,12 +35,13 @@ def write(store: SqliteStore, heads: list[Row], dataset: int = 1) -> None:
     connection.execute("INSERT INTO dataset VALUES (?, ?)", (dataset, f"d{dataset}"))
     for key, version, code, digest, attempt in heads:
         connection.execute(
-            "INSERT OR IGNORE INTO version VALUES (?, ?, ?, '[]', 1, 1, '', NULL, 1)", (version, dataset, key)
+            "INSERT OR IGNORE INTO version VALUES (?, ?, ?, '[]', 1, 1, '', NULL, 1, NULL, NULL)",
+            (version, dataset, key),
         )
         signed = digest - 2**64 if digest >= 2**63 else digest
         values = (attempt, dataset, key, version, code, signed)
         connection.execute(
-            "INSERT INTO checkpoint VALUES (?, NULL, ?, ?, ?, NULL, ?, NULL, ?, NULL, NULL, 1, 1, 1)", values
+            "INSERT INTO checkpoint VALUES (?, NULL, ?, ?, ?, NULL, ?, NULL, ?, NULL, NULL, 1, 1, 1, NULL)", values
         )
         connection.execute("INSERT INTO head VALUES (?, ?, ?, ?)", (dataset, key, version, attempt))
     connection.close()

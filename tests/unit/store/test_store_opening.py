@@ -73,6 +73,9 @@ HOT_READS = (
     "heads",
     "checkpoints_of_partition",
     "lineage",
+    "resting_on",
+    "seen",
+    "traced",
     "durations",
     "command_answer",
     "live",
@@ -83,7 +86,7 @@ INDEXED = {"pending_commands": "SCAN command USING INDEX command_pending"}
 
 PARAMETERS = (
     *("attempts", "dataset", "keys", "key", "limit", "checkpoint", "command", "run"),
-    *("behind", "last", "more"),
+    *("behind", "last", "more", "versions"),
 )
 
 

@@ -13,7 +13,7 @@ from headgate.model.version import File
 from headgate.tables import staging
 from headgate.tables.checksum import ContentChecksum, combined
 from headgate.tables.staging import stage
-from headgate.tables.verify import verify_file, verify_parts
+from headgate.tables.verify import verify_content, verify_file
 
 TABLE = pa.table({"id": [1, 2, 3], "name": ["a", None, "c"], "x": [0.5, float("nan"), -0.0]})
 
@@ -201,10 +201,11 @@ def test_parts_are_verified_together(tmp_path):
         stage(tmp_path / f"k-a0001-p{n}.parquet", table.schema, table.to_batches()) for n, table in enumerate(tables)
     ]
     paths, content = [part.path for part in parts], combined(part.content for part in parts)
-    assert verify_parts(paths, content) == []
-    assert verify_parts(paths, "other@1:3:0") == []
-    [sentence] = verify_parts(paths[:1] * 2, content)
+    files = [File(part.path.name, part.rows, part.bytes, part.hash) for part in parts]
+    assert verify_content(paths, files, content) == []
+    assert verify_content(paths, files, "other@1:3:0") == []
+    [sentence] = verify_content(paths[:1] * 2, files[:1] * 2, content)
     assert "and the other parts have the content hgsum@1:4:" in sentence
     paths[1].write_bytes(b"nothing")
-    [sentence] = verify_parts(paths, content)
-    assert "and the other parts cannot be read" in sentence
+    [sentence] = verify_content(paths, files, content)
+    assert f"{paths[1]} cannot be read" in sentence

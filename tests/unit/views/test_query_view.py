@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -9,9 +9,13 @@ from headgate.views.query import query
 from headgate.views.reading import reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from view_scene import Shop
+
+    from headgate.model.version import Version
+    from headgate.store.store import Store
 
 
 def rows(root: Path, sql: str) -> list[dict[str, object]]:
@@ -48,6 +52,43 @@ def test_only_heads_are_seen_and_columns_are_joined_by_name(shop: Shop) -> None:
     shop.backfill("sales")
     found = rows(shop.root, "select name, note from sales where note is not null or name = 'z' order by name")
     assert found == [{"name": "c", "note": "hello"}, {"name": "z", "note": None}]
+
+
+class Meanwhile:
+    """A store in which something happens after the first of several reads.
+
+    Args:
+        store: It.
+        happens: What does.
+    """
+
+    def __init__(self, store: Store, happens: Callable[[], object]) -> None:
+        self._store = store
+        self._happens = [happens]
+
+    def heads(self, dataset: str) -> list[Version]:
+        found = list(self._store.heads(dataset))
+        if self._happens:
+            self._happens.pop()()
+        return found
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+def test_all_datasets_of_a_query_are_seen_as_of_one_moment(shop: Shop) -> None:
+    def happens() -> None:
+        shop.land(5, "a,5\nb,10\nc,100\n")
+        shop.backfill()
+
+    shop.backfill()
+    sql = "select (select count(*) from sales) s, (select rows from total) t, (select count(*) from trend) n"
+    before = rows(shop.root, sql)
+    with reading(shop.root) as (paths, store):
+        assert list(query(cast("Store", Meanwhile(store, happens)), paths.data, sql).rows) == [
+            tuple(before[0].values())
+        ]
+    assert rows(shop.root, sql) != before
 
 
 @pytest.mark.parametrize(

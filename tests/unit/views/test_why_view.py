@@ -41,7 +41,7 @@ def test_a_changed_file_is_followed_to_all_that_is_made_from_it(shop: Shop) -> N
     found = why(shop, "told", "all")
     assert found.sentence == (
         "told/all is in the plan because its input total/all is in the plan, "
-        "because its input trend/2024-01-04 is in the plan (as are 1 more), "
+        "because its input trend/2024-01-04 is in the plan (as is 1 more), "
         "because its input sales/2024-01-04 is in the plan, "
         f"because its input landed/2024-01-04 is late: the file changed after version {recorded.id}"
     )
@@ -139,3 +139,22 @@ def test_what_was_built_again_without_a_change_was_made_from_the_newer_file(shop
     ]
     shop.land(5, "c,1\n")
     assert why(shop, "sales", "2024-01-05").sentence.endswith(f"the file changed after version {recorded.id}")
+
+
+def test_a_file_that_is_gone_and_may_be_missing_is_named(shop: Shop) -> None:
+    shop.edit("@headgate.dataset(partitions=DAYS)\n", "@headgate.dataset(partitions=DAYS, inputs=MAY_LACK)\n")
+    shop.edit(
+        'tz="Europe/Berlin")\n',
+        'tz="Europe/Berlin")\nMAY_LACK = {"landed": headgate.input("landed", allow_missing=True)}\n',
+    )
+    shop.backfill()
+    store = shop.store()
+    (recorded,) = store.heads("landed", ["2024-01-04"])
+    store.close()
+    (shop.root / "landing" / "2024-01-04.csv").unlink()
+    found = why(shop, "sales", "2024-01-04")
+    assert found.sentence == (
+        "sales/2024-01-04 is in the plan because "
+        f"it was made from version {recorded.id} of landed/2024-01-04, which is not there any more"
+    )
+    assert found.steps[0].moved == (Moved("landed", "2024-01-04", recorded.id, None),)

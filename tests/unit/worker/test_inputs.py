@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from contextlib import nullcontext
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -16,10 +17,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from headgate.errors import UsageError
 from headgate.model.run import ErrorClass
 from headgate.project.functions import InputKind, kind_of
+from headgate.tables.opened import Piece
+from headgate.tables.packing import write_pack
 from headgate.tables.recent import recent
 from headgate.worker import frames, pinned
 from headgate.worker.failures import AttemptError
@@ -42,6 +46,10 @@ def pin(path, key="k", *, size=None, digest=None):
 def write(path, table):
     pq.write_table(table, path)
     return pin(path)
+
+
+def part(folder, name, table):
+    return Piece(write(folder / f"{name}.parquet", table).path, None)
 
 
 def opened(files, shape, *, format="parquet", stage="/nowhere/f.parquet"):  # noqa: A002
@@ -131,6 +139,45 @@ class TestFrames:
         files = [write(tmp_path / "a.parquet", A), write(tmp_path / "b.parquet", B)]
         assert as_rows(opened(files, shape)) == [
             {"id": 1, "name": "a", "extra": None},
+            {"id": 2, "name": None, "extra": None},
+            {"id": 3, "name": None, "extra": 0.5},
+        ]
+
+    @pytest.mark.parametrize("small_bytes", [frames.SMALL_BYTES, 0])
+    @pytest.mark.parametrize(
+        ("before", "after", "values"),
+        [
+            (pa.array([1], pa.int32()), pa.array([2], pa.int64()), [1, 2]),
+            (pa.array([1]), pa.array([0.5]), [1.0, 0.5]),
+            (pa.array([1]), pa.array(["x"]), ["1", "x"]),
+            (pa.array([True]), pa.array(["x"]), ["true", "x"]),
+            (pa.array([True]), pa.array([2]), [1, 2]),
+            (pa.array([date(2024, 1, 1)]), pa.array(["x"]), ["2024-01-01", "x"]),
+            (
+                pa.array([date(2024, 1, 1)]),
+                pa.array([datetime(2024, 1, 2)]),
+                [datetime(2024, 1, 1), datetime(2024, 1, 2)],
+            ),
+        ],
+    )
+    def test_a_column_of_another_type_finds_one_that_all_values_fit_into(
+        self, tmp_path, monkeypatch, shape, before, after, values, small_bytes
+    ):
+        monkeypatch.setattr(frames, "SMALL_BYTES", small_bytes)
+        tables = {"a": pa.table({"v": before}), "b": pa.table({"w": [1], "v": after})}
+        files = [write(tmp_path / f"{name}.parquet", table) for name, table in tables.items()]
+        rows = [{"v": value, "w": w} for value, w in zip(values, (None, 1), strict=True)]
+        assert as_rows(opened(files, shape)) == rows
+
+    def test_parts_of_packs_of_different_columns(self, tmp_path, shape):
+        first = write_pack(tmp_path / "one.parquet", [[part(tmp_path, f"a{n}", A.slice(n, 1))] for n in range(2)])
+        second = write_pack(tmp_path / "two.parquet", [[part(tmp_path, f"b{n}", B)] for n in range(2)])
+        assert len(first.groups) == len(second.groups) == 2
+        files = [
+            replace(pin(tmp_path / "one.parquet"), row_group=1),
+            replace(pin(tmp_path / "two.parquet"), row_group=0),
+        ]
+        assert as_rows(opened(files, shape)) == [
             {"id": 2, "name": None, "extra": None},
             {"id": 3, "name": None, "extra": 0.5},
         ]

@@ -3,15 +3,19 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
+from headgate.model.gate import Severity
 from headgate.model.run import ErrorClass
 from headgate.worker import messages
 from headgate.worker.messages import (
+    Baseline,
     Beat,
     Cancelled,
     Drop,
     Failed,
     FilePin,
+    GateResult,
     InputPin,
+    Member,
     Order,
     Progressed,
     Resume,
@@ -48,6 +52,7 @@ STAGED = Staged(
 PART = StagedPart("/s/1", 2, 3, "h", "c")
 ANSWERS = [
     STAGED,
+    structs.replace(STAGED, gates=[GateResult("not_null(a)", Severity.WARN, False, "a is null in 1 of 2 rows")]),
     Failed(2, ErrorClass.DATA, "m", "h", "t"),
     Returned([3, 4]),
     Cancelled(5),
@@ -59,7 +64,10 @@ ANSWERS = [
 
 def test_messages_come_back_as_they_were_sent() -> None:
     resume = Resume(7, [PART], [("a", "int64")], 5, None)
-    sent = [Work([ORDER, structs.replace(ORDER, batches_ms=0, resume=resume)]), Drop([1, 2]), YieldUp([3])]
+    baseline = Baseline(None, [3, 4], ORDER.inputs[0].files, [["2013-01-01"]])
+    member = Member(1, "2013-01-01", None, 1, "/s/1", baseline)
+    gated = structs.replace(ORDER, baseline=structs.replace(baseline, rows=7), members=[member])
+    sent = [Work([gated, ORDER, structs.replace(ORDER, batches_ms=0, resume=resume)]), Drop([1, 2]), YieldUp([3])]
     (body,) = split_frames(bytearray(frame(sent)))
     assert to_worker.decode(body) == sent
     (body,) = split_frames(bytearray(frame(ANSWERS)))

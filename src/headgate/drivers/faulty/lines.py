@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.core.events import AttemptCancelled, AttemptSucceeded, RunSubmitted
-from headgate.core.states import ENDED
+from headgate.core.states import DONE, ENDED
 from headgate.drivers.faulty.scene import Sharing
 from headgate.drivers.faulty.violation import Violation
 from headgate.model.run import TaskState
@@ -143,6 +143,11 @@ class Lines:
             self._luck.note("joined")
         return made
 
+    def inherits_change(self, key: Key) -> bool:
+        """Return whether a task took new content of another run before it built its partition once more."""
+        made = self._waited.get(key)
+        return made is not None and self._takes[key] and made.changed
+
     def after(self, event: Event) -> None:
         """Check what follows for the others. Raises `Violation`.
 
@@ -157,7 +162,9 @@ class Lines:
         if not isinstance(event, AttemptSucceeded):
             return
         left = list(self._left_beside((event.run, event.task)))
-        if left and all(self._takes[one] and self._waited.get(one) is event for one in left):
+        # One that took it waits for what it reads in its own run, and the others wait for that.
+        is_over = not any(map(self._waits_for_upstream, left))
+        if left and is_over and all(self._takes[one] and self._waited.get(one) is event for one in left):
             raise Violation(f"task {event.task} of run {event.run} was made, and {left} wait for it all the same")
 
     def _left_beside(self, key: Key) -> Iterator[Key]:
@@ -166,6 +173,11 @@ class Lines:
             for run, task in self._places[self._partition(*key)].items():
                 if run != key[0] and self._states[run][task] not in ENDED:
                     yield run, task
+
+    def _waits_for_upstream(self, key: Key) -> bool:
+        run, task = key
+        states = self._states[run]
+        return any(states[above] not in DONE for above in self._scene.upstream(self._scene.requests[run])[task])
 
     def _goes_before(self, key: Key, run: str) -> bool:
         """Return whether a task is before that of a run of a lower class."""

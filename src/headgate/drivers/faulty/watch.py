@@ -191,7 +191,7 @@ class Watch:
                     for key in [key for key in table if key[0] == event.run]:
                         del table[key]
             case AttemptSucceeded(run, task, changed):
-                self._changed[run][task] = changed
+                self._changed[run][task] = changed or self._lines.inherits_change((run, task))
             case CancelRequested(run):
                 self._lines.cancelled(run)
             case PauseRequested(run):

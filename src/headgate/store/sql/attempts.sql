@@ -5,8 +5,18 @@ SELECT last_id FROM meta;
 UPDATE meta SET last_id = :last WHERE last_id < :first;
 
 -- name: add_attempt
+-- What it expects to replace is the identity of the head.
 INSERT INTO attempt (id, run, dataset, key, number, state, path, expects, started_ms)
-VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?);
+VALUES (
+    ?1, ?2, ?3, ?4, ?5, 'running', ?6,
+    (
+        SELECT coalesce(v.origin, v.id)
+        FROM head h
+        JOIN version v ON v.id = h.version
+        WHERE h.dataset = ?3 AND h.key = ?4
+    ),
+    ?7
+);
 
 -- name: end_attempt
 UPDATE attempt
@@ -14,9 +24,10 @@ SET state = ?, finished_ms = ?, error_class = ?, error = ?, hint = ?, traceback 
 WHERE id = ? AND state = 'running';
 
 -- name: failed_partitions
+-- What was released from quarantine can be older than what failed, and was published later.
 SELECT f.key, f.id, r.id, f.error
 FROM (
-    SELECT dataset, key, run, state, error, max(id) AS id
+    SELECT dataset, key, run, state, error, finished_ms, max(id) AS id
     FROM attempt
     WHERE dataset = (SELECT id FROM dataset WHERE name = :dataset) AND error_class IS NOT NULL
         AND (:key IS NULL OR key = :key)
@@ -24,7 +35,19 @@ FROM (
 ) f
 JOIN run r ON r.n = f.run
 WHERE (f.state = 'failed' OR (f.state IN ('retried', 'lost') AND r.state = 'failed'))
-    AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = f.dataset AND c.key = f.key AND c.attempt > f.id);
+    AND NOT EXISTS (
+        SELECT 1
+        FROM checkpoint c
+        WHERE c.dataset = f.dataset AND c.key = f.key AND (c.attempt > f.id OR c.published_ms > f.finished_ms)
+    );
+
+-- name: unsure_partitions
+SELECT a.key, max(a.id), r.id, coalesce(a.error, '')
+FROM run r
+CROSS JOIN attempt a ON a.run = r.n AND a.dataset = (SELECT id FROM dataset WHERE name = :dataset)
+WHERE a.state NOT IN ('succeeded', 'returned', 'yielded') AND (:key IS NULL OR a.key = :key) AND r.kind <> 'compaction'
+    AND NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.dataset = a.dataset AND c.key = a.key AND c.attempt > a.id)
+GROUP BY a.key;
 
 -- name: give_up_attempt
 UPDATE attempt SET state = 'failed' WHERE id = ? AND state = 'retried';
@@ -40,7 +63,14 @@ UPDATE attempt SET state = 'fenced' WHERE id = ? AND state = 'lost';
 
 -- name: forget_path
 UPDATE attempt SET path = ''
-WHERE id = :attempt AND state <> 'running' AND NOT EXISTS (SELECT 1 FROM batch WHERE attempt = :attempt);
+WHERE id = :attempt AND state <> 'running' AND NOT EXISTS (SELECT 1 FROM batch WHERE attempt = :attempt)
+    -- What is held may have parts that earlier attempts of the task made.
+    AND NOT EXISTS (
+        SELECT 1
+        FROM attempt h
+        CROSS JOIN quarantine q ON q.attempt = h.id AND q.state = 'held'
+        WHERE h.run = attempt.run AND h.dataset = attempt.dataset AND h.key = attempt.key
+    );
 
 -- name: attempts
 SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
@@ -53,7 +83,11 @@ SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished
 FROM attempts WHERE state = 'running' ORDER BY id;
 
 -- name: uncollected_attempts
-SELECT id, path FROM attempt WHERE state <> 'running' AND path <> '' ORDER BY id;
+SELECT id, path
+FROM attempt a
+WHERE state <> 'running' AND path <> ''
+    AND NOT EXISTS (SELECT 1 FROM quarantine q WHERE q.attempt = a.id AND q.state = 'held')
+ORDER BY id;
 
 -- name: unfinished_attempts
 SELECT d.name, a.key, max(a.number), a.state, a.id

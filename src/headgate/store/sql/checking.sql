@@ -9,12 +9,39 @@ WHERE v.id IS NULL OR c.attempt IS NULL
 ORDER BY d.name, h.key;
 
 -- name: overtaken_heads
-SELECT d.name, c.key, c.attempt, h.checkpoint
-FROM (SELECT dataset, key, attempt, max(entry) FROM checkpoint GROUP BY dataset, key) c
+-- What staged runs made became visible, if at all, with an entry of its own.
+SELECT d.name, c.key, c.checkpoint, h.checkpoint
+FROM (
+    SELECT dataset, key, checkpoint, max(entry)
+    FROM (
+        SELECT dataset, key, attempt AS checkpoint, entry FROM checkpoint
+        WHERE run IS NULL OR run NOT IN (SELECT run FROM staged_run)
+        UNION ALL
+        SELECT dataset, key, after_checkpoint, entry FROM moved
+    )
+    GROUP BY dataset, key
+) c
 JOIN dataset d ON d.id = c.dataset
 LEFT JOIN head h ON h.dataset = c.dataset AND h.key = c.key
-WHERE h.checkpoint IS NULL OR h.checkpoint <> c.attempt
+WHERE h.checkpoint IS NOT c.checkpoint
 ORDER BY d.name, c.key;
+
+-- name: moves
+SELECT m.entry, d.name, m.key, m.before, m.before_checkpoint, m.after, m.after_checkpoint
+FROM moved m
+JOIN dataset d ON d.id = m.dataset
+ORDER BY m.entry;
+
+-- name: broken_staged_heads
+SELECT d.name, s.key, s.version, r.id
+FROM staged_head s
+JOIN dataset d ON d.id = s.dataset
+JOIN run r ON r.n = s.run
+LEFT JOIN checkpoint c
+    ON c.attempt = s.checkpoint AND c.run = s.run AND c.dataset = s.dataset AND c.key = s.key AND c.version = s.version
+LEFT JOIN staged_run u ON u.run = s.run AND u.published_ms IS NULL
+WHERE c.attempt IS NULL OR u.run IS NULL
+ORDER BY d.name, s.key;
 
 -- name: broken_checkpoints
 SELECT c.attempt, d.name, c.key, c.version, v.id IS NULL, c.previous, p.id IS NULL, c.run IS NOT NULL AND a.id IS NULL

@@ -7,8 +7,10 @@ SELECT r.id, r.state, r.created_ms, r.finished_ms, p.forecast ->> 'p50_ms', p.fo
         SELECT 1
         FROM journal j
         WHERE j.run = r.id AND j.kind <> 'publish'
-            AND j.kind NOT IN ('run.submitted', 'run.queued', 'run.running', 'run.succeeded', 'run.failed')
-    ) OR EXISTS (SELECT 1 FROM attempt a WHERE a.run = r.n AND a.state = 'failed')
+            AND j.kind NOT IN ('run.submitted', 'run.queued', 'run.running', 'run.succeeded', 'run.failed',
+                'publish.together')
+    ) OR EXISTS (SELECT 1 FROM attempt a WHERE a.run = r.n AND a.state = 'failed'),
+    coalesce(json_array_length(p.forecast, '$.assumed'), 0) > 0
 FROM plan p
 JOIN run r ON r.id = p.run
 WHERE p.forecast <> '' AND (:run IS NULL OR r.id = :run)
@@ -27,6 +29,8 @@ SELECT c.attempt,
 FROM checkpoint c
 JOIN version v ON v.id = c.version
 WHERE c.dataset = (SELECT id FROM dataset WHERE name = :dataset) AND c.run IS NOT NULL
+    -- Packing files again says nothing of what making them takes.
+    AND (v.origin IS NULL OR v.id <> c.attempt)
 ORDER BY c.entry DESC, c.attempt DESC LIMIT :limit;
 
 -- name: read_bytes

@@ -1,0 +1,37 @@
+"""headgate publish: make visible what a run has staged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from headgate.cli import options
+from headgate.cli.text import print_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command("publish")
+@click.argument("run")
+@options.reason(required=True)
+@options.as_json
+@options.folder
+@click.pass_obj
+def command(root: Path, *, run: str, reason: str, as_json: bool) -> None:
+    """Make everything visible that RUN has staged: all of its partitions at once, or none.
+
+    RUN is the id of a run that was started with --publish together, the beginning of one, or `latest`.
+    """
+    from headgate.cli.mirror import follow_heads
+    from headgate.drivers.session import author
+    from headgate.drivers.staged import publish
+    from headgate.views.reading import reading
+
+    with reading(root) as (_, store):
+        decided = publish(store, run, author=author(), reason=reason)
+        follow_heads(store, root)
+    print_json({"run": {"id": decided.id, "state": decided.state}}) if as_json else click.echo(
+        f"run {decided.id} is published"
+    )

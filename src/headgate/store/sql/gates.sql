@@ -1,0 +1,53 @@
+-- name: add_audit
+INSERT INTO audit (attempt, gates) VALUES (?, ?);
+
+-- name: audits
+SELECT a.attempt, a.gates FROM json_each(:attempts) j CROSS JOIN audit a ON a.attempt = j.value;
+
+-- name: warnings
+SELECT count(*)
+FROM checkpoint c
+CROSS JOIN audit a ON a.attempt = c.attempt
+WHERE c.run = (SELECT n FROM run WHERE id = :run) AND json_array_length(a.gates, '$.failed') > 0;
+
+-- name: quarantine_attempt
+INSERT INTO quarantine (attempt, at_ms, candidate, gates)
+SELECT id, ?, ?, ? FROM attempt WHERE id = ? AND state = 'running';
+
+-- name: quarantined
+SELECT q.candidate, q.gates, a.expects, q.at_ms, q.state, q.decided_ms, q.author, q.reason
+FROM quarantine q
+CROSS JOIN attempt a ON a.id = q.attempt
+WHERE (:attempt IS NULL OR q.attempt = :attempt)
+    AND (:run IS NULL OR a.run = (SELECT n FROM run WHERE id = :run))
+    AND (:dataset IS NULL OR a.dataset = (SELECT id FROM dataset WHERE name = :dataset))
+    AND (:key IS NULL OR a.key = :key)
+    AND (:states IS NULL OR q.state IN (SELECT value FROM json_each(:states)))
+ORDER BY q.attempt DESC LIMIT :limit;
+
+-- name: decide_quarantine
+UPDATE quarantine SET state = :state, decided_ms = :now_ms, author = :author, reason = :reason
+WHERE attempt = :attempt AND state = 'held';
+
+-- name: forgive_attempt
+UPDATE attempt SET error_class = NULL, error = NULL, hint = NULL, traceback = NULL WHERE id = :attempt;
+
+-- name: released
+SELECT d.name, a.key
+FROM attempt a
+CROSS JOIN quarantine q ON q.attempt = a.id AND q.state = 'released'
+JOIN dataset d ON d.id = a.dataset
+WHERE a.run = (SELECT n FROM run WHERE id = :run);
+
+-- name: held_files
+SELECT candidate ->> '$.files' FROM quarantine WHERE state = 'held';
+
+-- name: broken_quarantine
+SELECT q.attempt, q.state
+FROM quarantine q
+LEFT JOIN attempt a ON a.id = q.attempt
+LEFT JOIN checkpoint c ON c.attempt = q.attempt
+WHERE a.id IS NULL
+    OR (q.state = 'released') <> (c.attempt IS NOT NULL)
+    OR (q.state = 'held' AND (a.state <> 'failed' OR a.path = ''))
+ORDER BY q.attempt;

@@ -1,0 +1,1 @@
+"""Gates evaluated: what was staged is looked at before anybody publishes it."""
