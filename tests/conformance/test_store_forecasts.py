@@ -165,3 +165,20 @@ def test_what_a_run_spent_is_summed_by_dataset(store: Store) -> None:
         tx.end_attempts([(failed.id, AttemptState.FAILED, Failure(ErrorClass.DATA, "x"))], now_ms=2_030)
     assert store.spent(RUN) == [Spent("aware", 1, 200, 0, 7), Spent("flights", 2, 930, landed.bytes, 50)]
     assert store.spent("none") == []
+
+
+def test_what_partitions_went_through_together_is_spent_once(store: Store) -> None:
+    first, second, returned, alone = (
+        an_attempt(1, "k1", started_ms=2_000, lead=1),
+        an_attempt(2, "k2", started_ms=2_000, lead=1),
+        an_attempt(3, "k3", started_ms=2_000, lead=1),
+        an_attempt(4, "k4", started_ms=2_000),
+    )
+    begin(store, first, second, returned, alone)
+    publish(store, a_candidate(first, bytes=7, started_ms=2_100), now_ms=2_900)
+    with store.transaction() as tx:
+        ends = [(2, AttemptState.FAILED, Failure(ErrorClass.DATA, "x")), (3, AttemptState.RETURNED, None)]
+        tx.end_attempts(ends, now_ms=2_950)
+    publish(store, a_candidate(alone, bytes=7, started_ms=2_500), now_ms=2_600)
+    assert store.spent(RUN) == [Spent("flights", 2, 850 + 100, 0, 14)]
+    assert [attempt.lead for attempt in store.attempts(RUN)] == [1, 1, 1, None]

@@ -56,6 +56,10 @@ def test_the_list_is_newest_first_and_leaves_out_the_bodies(store: Store) -> Non
     add(store, PLAN, newer)
     assert store.plans() == [replace(newer, body=""), replace(PLAN, body="")]
     assert store.plans(limit=1) == [replace(newer, body="")]
+    another = replace(PLAN, hash="ee", project="another", created_ms=1_900)
+    add(store, another)
+    assert [plan.hash for plan in store.plans()] == ["ee", "ff", PLAN.hash]
+    assert [plan.hash for plan in store.plans(project=PLAN.project, limit=1)] == ["ff"]
 
 
 def test_decisions_are_kept_in_order_and_journaled(store: Store) -> None:

@@ -436,3 +436,25 @@ def test_what_rollbacks_moved_is_told_the_newest_first(store: Store) -> None:
     ]
     assert [move.key for move in store.head_moves("flights", "k1", limit=1)] == ["k1"]
     assert store.head_moves("daily", None, limit=9) == []
+
+
+def test_what_was_taken_back_put_forth_and_taken_back_again_goes_to_the_same_version(store: Store) -> None:
+    made(store, "r1", (1, "flights", "k1"))
+    made(store, "r2", (2, "flights", "k1"))
+    made(store, "r3", (3, "flights", "k1"))
+    back = roll_back(store, Aim(run="r3"))
+    roll_back(store, Aim(run=BACK), "undo", 60_000)
+    again = roll_back(store, Aim(run="r3"), "again", 70_000)
+    assert again.moves == back.moves == (Move("flights", "k1", 3, 3, 2, 2),)
+    # Undone and done again by way of runs it is the same, and what it took back stays back.
+    roll_back(store, Aim(run="again"), "undone", 80_000)
+    roll_back(store, Aim(run="undone"), "redone", 90_000)
+    assert [(move.before, move.after) for move in store.take_back(Aim(run="r2")).moves] == [(2, 1)]
+
+
+def test_a_version_that_somebody_went_forth_from_is_not_bad(store: Store) -> None:
+    made(store, "r1", (1, "flights", "k1"), at_ms=1_000)
+    made(store, "r2", (2, "flights", "k1"), at_ms=2_000)
+    roll_back(store, Aim(dataset="flights", keys=("k1",), version=1))
+    roll_back(store, Aim(dataset="flights", keys=("k1",), until_ms=49_999), "forth", 60_000)
+    assert [(move.before, move.after) for move in store.take_back(Aim(run="r2")).moves] == [(2, 1)]

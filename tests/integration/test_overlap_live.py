@@ -145,7 +145,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def test_a_second_backfill_of_the_same_is_refused_with_the_names(place: Place) -> None:
     first = place.held()
     _, err = place.end(place.backfill("second", "--end", "2024-01-03"), code=1)
-    assert f"run {place.run('first')} is under way and builds 2 of these partitions of sales" in err
+    assert (
+        f"run {place.run('first')} is under way and builds 2 of these partitions of sales (2024-01-01 to 2024-01-02)"
+        in err
+    )
     assert "--overlap join waits for them and takes them, --overlap queue builds them after it" in err
     place.release("sales")
     place.end(first)

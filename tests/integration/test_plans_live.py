@@ -112,6 +112,8 @@ def test_what_was_skipped_because_nothing_had_changed_is_said(shop: Terminals) -
     shop.author = "bob"
     shop.call("approve", name, "--reason", "x")
     out, _ = shop.call("backfill", "--plan", name, "--yes")
+    assert "guard rails: needs approval\n" in out
+    assert "  approved by bob at 20" in out
     assert ", 3 of 6 skipped: inputs unchanged\n" in out
     assert ", 3 of 6 skipped: inputs unchanged\n" in shop.call("runs", "show", "latest")[0]
     record = shop.data("runs", "show", "latest")

@@ -148,7 +148,7 @@ def test_what_is_refused_is_held_and_the_rest_goes_on(gated: Place) -> None:
     assert gated.held().keys() == set(BAD)
     assert len(gated.calls()) == DAYS, "what a gate has refused is not tried again"
     status = gated.data("status", "latest")
-    assert (status["run"]["state"], status["quarantined"], status["warnings"]) == ("failed", 2, 0)
+    assert (status["run"]["state"], status["quarantined"], status["warnings"]) == ("failed", 2, {})
     assert {failure["key"]: failure["error_class"] for failure in status["failures"]} == dict.fromkeys(BAD, "data")
     first = status["failures"][0]
     assert "not_null(n): " in first["message"]
@@ -186,7 +186,7 @@ def test_what_is_quarantined_is_looked_at_beside_the_head(place: Place) -> None:
     view = place.data("quarantine", "show", str(attempt))
     assert view["line"]["gates"][0]["gate"] == "not_null(n)"
     assert [gate["passed"] for gate in view["gates"]] == [False, True, True]
-    assert view["can_replace"]
+    assert view["why_not"] == ""
     assert view["head"]["version"] == place.heads()[BAD[0]]
     out, _ = place.call("quarantine", "show", "sales", BAD[0])
     assert f"attempt {attempt} of sales/{BAD[0]} is held: a gate has blocked it\n" in out
@@ -215,6 +215,38 @@ def test_a_release_publishes_and_dependants_are_built_by_a_retry(gated: Place) -
     entry = json.loads(gated.call("journal", "--kind", "quarantine.released", "--json")[0])
     assert (entry["author"], entry["reason"]) == ("bob", "that shop was closed")
     gated.sound()
+
+
+def test_what_waited_for_a_release_is_not_built_until_a_retry(gated: Place) -> None:
+    assert gated.data("explain", "trend", BAD[0])["task"]["state"] == "blocked"
+    gated.call("quarantine", "release", "sales", BAD[0], "--reason", "fine")
+    assert gated.data("explain", "trend", BAD[0])["task"]["state"] == "not built"
+    assert gated.data("explain", "trend", BAD[1])["task"]["state"] == "blocked"
+    assert gated.data("status", "latest")["run"]["state"] == "failed"
+
+
+def test_what_is_released_in_a_run_that_publishes_together_is_staged(place: Place) -> None:
+    place.name("bad", BAD[0])
+    place.backfill("--publish", "together", code=1)
+    (attempt,) = place.held().values()
+    released = place.data("quarantine", "release", str(attempt), "--reason", "fine")["released"]
+    assert [(one["is_staged"], one["run_state"]) for one in released] == [(True, "failed")]
+    assert place.heads() == {}
+    place.call("retry", "latest")
+    assert place.heads()[BAD[0]] == attempt
+    place.sound()
+
+
+def test_of_a_discarded_run_nothing_is_released(place: Place) -> None:
+    place.name("bad", BAD[0])
+    place.backfill("--publish", "together", code=1)
+    (attempt,) = place.held().values()
+    place.call("discard", "latest", "--reason", "no")
+    run = place.data("status", "latest")["run"]["id"]
+    out, _ = place.call("quarantine", "show", str(attempt))
+    assert f"it cannot be released: run {run}, which it belongs to, was discarded" in out
+    place.call("quarantine", "release", str(attempt), "--reason", "fine", code=1)
+    assert "had staged: it was discarded" in place.call("diff", "latest")[0]
 
 
 def test_what_is_released_beside_a_live_coordinator_is_not_built_again_by_a_retry(place: Place) -> None:
@@ -257,7 +289,10 @@ def test_the_parts_of_a_dataset_of_batches_are_kept_and_removed_with_it(place: P
     assert len(place.files(attempt)) == 3
     sql = "select count(*) as n from this where n is null"
     assert place.data("quarantine", "query", str(attempt), sql) == [{"n": 3}]
-    place.call("quarantine", "release", str(attempt), "--reason", "fine")
+    (run,) = {one["run"] for one in place.data("quarantine", "list")["quarantined"]}
+    out, _ = place.call("quarantine", "release", str(attempt), "--reason", "fine")
+    assert out.endswith(f"run {run} has succeeded: that was all it lacked\n")
+    assert place.data("status", run)["run"]["state"] == "succeeded"
     assert place.rows("select count(*) as n from readings") == [{"n": 6}]
     place.call("backfill", "readings", "--all", "--yes", "--reason", "again", code=1)
     (second,) = place.held().values()
@@ -270,8 +305,8 @@ def test_warnings_are_published_and_recorded(place: Place) -> None:
     place.name("few", BAD[0])
     place.backfill()
     assert len(place.heads()) == DAYS
-    assert place.data("status", "latest")["warnings"] == 1
-    assert "1 partition published with warnings" in place.call("status", "latest")[0]
+    assert place.data("status", "latest")["warnings"] == {"sales": 1}
+    assert "1 partition published with warnings: headgate history sales" in place.call("status", "latest")[0]
     (audit,) = (one["audit"] for one in place.data("history", "sales", BAD[0])["versions"])
     assert (audit["held"], [gate["severity"] for gate in audit["failed"]]) == (2, ["warn"])
     assert "warned: " in place.call("explain", "sales", BAD[0])[0]

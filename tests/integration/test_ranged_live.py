@@ -154,6 +154,11 @@ def test_a_month_is_one_call_and_each_day_a_version(place: Place, dataset: str) 
     assert "succeeded: 30 partitions" in out
     assert place.sizes(dataset) == [DAYS]
     place.check(dataset)
+    first, *_ = attempts = place.attempts()
+    assert {attempt.lead for attempt in attempts} == {first.id}
+    told = place.data("runs", "show", "latest")["forecast"]
+    assert [one["attempts"] for one in (*told["datasets"], *told["forecast"]["datasets"])] == [1, 1]
+    assert told["slot_ms"] <= told["elapsed_ms"]
     # A month with a hole is two calls.
     place.call("backfill", dataset, "--all", "--start", "2024-01-05", "--end", "2024-01-08", "--yes", "--reason", "3")
     assert place.sizes(dataset) == [DAYS, 3]

@@ -241,7 +241,7 @@ def test_what_is_discarded_never_becomes_visible(place: Place) -> None:
     assert place.state("second") == "discarded"
     for verb in ("resume", "retry"):
         assert "is discarded" in place.call(verb, "latest", code=1)[1]
-    assert "is discarded" in place.call("publish", "latest", "--reason", "after all", code=1)[1]
+    assert "was discarded" in place.call("publish", "latest", "--reason", "after all", code=1)[1]
     place.call("check", "--state")
     place.end(place.together("third"))
     assert place.sums() == built(2)

@@ -38,6 +38,13 @@ class Moved(NamedTuple):
     after: int | None
 
 
+class Judged(NamedTuple):
+    """A move, and whether it says that what was there is bad: an undo does not."""
+
+    move: Moved
+    is_bad: bool
+
+
 @dataclass
 class Model:
     """What readers saw of each partition, event by event: checkpoints, and where rollbacks moved heads to."""
@@ -45,7 +52,8 @@ class Model:
     made: dict[int, Made] = field(default_factory=dict)
     seen: dict[Place, list[int | None]] = field(default_factory=lambda: {place: [None] for place in PLACES})
     rollbacks: dict[int, list[Moved]] = field(default_factory=dict)
-    moves: list[Moved] = field(default_factory=list)
+    holding: set[int] = field(default_factory=set)
+    moves: list[Judged] = field(default_factory=list)
 
     def head(self, place: Place) -> int | None:
         return self.seen[place][-1]
@@ -55,10 +63,10 @@ class Model:
 
     def withdrawn(self, place: Place) -> set[int]:
         found: set[int] = set()
-        for move in self.moves:
+        for move, is_bad in self.moves:
             before, after = self.version(move.before), self.version(move.after)
             if move.place == place and before != after:
-                if before is not None:
+                if before is not None and is_bad:
                     found.add(before)
                 found.discard(-1 if after is None else after)
         return found
@@ -103,9 +111,11 @@ class Model:
                 found.append(Moved(place, head, good))
         return found
 
-    def move(self, rollback: int, moves: list[Moved]) -> None:
+    def move(self, rollback: int, of: int, moves: list[Moved]) -> None:
         self.rollbacks[rollback] = moves
-        self.moves += moves
+        if of not in self.holding:
+            self.holding.add(rollback)
+        self.moves += [Judged(move, rollback in self.holding) for move in moves]
         for move in moves:
             self.seen[move.place].append(move.after)
 
@@ -160,7 +170,7 @@ class World:
             tx.add_run(rollback)
             tx.roll_back(rollback, aim, shown)
             tx.resolve(rollback.id, author="ada", reason="", now_ms=self.runs)
-        self.model.move(self.runs, expected)
+        self.model.move(self.runs, run, expected)
 
     def _add(self, run: Run) -> None:
         with self.store.transaction() as tx:

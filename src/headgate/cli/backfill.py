@@ -99,7 +99,7 @@ def command(
             ready = _taken(session, stored, reason, as_json=as_json)
         if isinstance(ready, int):
             return ready
-        if not _confirmed(ready.view, yes=yes, as_json=as_json):
+        if not _confirmed(ready, yes=yes, as_json=as_json):
             click.echo("nothing was started", err=True)
             return 1
         ready = _settled(session, ready, was_asked=not yes, as_json=as_json)
@@ -301,12 +301,15 @@ def _nothing(view: PlanView, *, as_json: bool) -> int:
     return 1 if view.blocked else 0
 
 
-def _confirmed(view: PlanView, *, yes: bool, as_json: bool) -> bool:
+def _confirmed(ready: _Ready, *, yes: bool, as_json: bool) -> bool:
     from headgate.cli.plan import plan_text
+    from headgate.cli.plans import decision_lines
+    from headgate.model.plan import StoredPlan
 
     if not yes and not sys.stdin.isatty():
         raise UsageError("nobody is there to confirm the plan", hint="Look at it with `headgate plan`, then add --yes.")
-    click.echo(plan_text(view) + "\n", err=as_json)
+    decisions = ready.source.decisions if isinstance(ready.source, StoredPlan) else ()
+    click.echo("\n".join([plan_text(ready.view), *decision_lines(decisions), ""]), err=as_json)
     # Polars takes over Ctrl-C when it is imported, and then the system would go on waiting for an answer.
     signal.siginterrupt(signal.SIGINT, True)
     return yes or click.confirm("Run this plan?", err=True)

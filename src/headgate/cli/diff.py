@@ -58,7 +58,9 @@ def command(
 
     if dataset is None and (key is not None or on is not None):
         raise UsageError(f"{'--key' if key is not None else '--on'} is about one dataset", hint="Name it behind RUN.")
-    identity = tuple(name for name in (on or "").split(",") if name)
+    identity = tuple(dict.fromkeys(filter(None, (on or "").split(","))))
+    if on is not None and not identity:
+        raise UsageError(f"--on {on!r} names no column", hint="Give names with commas between them: --on id,day.")
     with reading(root) as (paths, store):
         found = named_run(store, run)
         datasets = run_diff(store, paths.data, found, dataset, key=key, on=identity, columns=columns)
@@ -70,8 +72,12 @@ def command(
 
 
 def _text(run: Run, datasets: tuple[DatasetDiff, ...], *, with_parts: bool, limit: int) -> str:
-    hidden = run.publication.is_staged and run.state is not RunState.SUCCEEDED
-    what = "has staged: nothing of it is visible" if hidden else "has published"
+    if not run.publication.is_staged or run.state is RunState.SUCCEEDED:
+        what = "has published"
+    elif run.state is RunState.DISCARDED:
+        what = "had staged: it was discarded, and nothing of it became visible"
+    else:
+        what = "has staged: nothing of it is visible"
     if not datasets:
         return f"run {run.id} has made nothing"
     lines = [f"what run {run.id} {what}", "", _datasets_text(datasets)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.text import counted, duration, keys, moment, plain, print_json, size, table, until_text
+from headgate.cli.text import counted, duration, gate_text, keys, moment, plain, print_json, size, table, until_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -166,8 +166,12 @@ def _task(task: Task | None) -> Iterable[tuple[str, str]]:
 
 
 def _gates(found: Explanation) -> Iterable[tuple[str, str]]:
-    """Yield what gates did not like in the head, and what they keep from being it."""
+    """Yield the gates, what they did not like in the head, and what they keep from being it."""
     name = "gates"
+    for declared in found.gates:
+        yield name, gate_text(declared)
+        name = ""
+    name = "warnings"
     for gate in found.head.audit.failed if found.head and found.head.audit else ():
         said = "warned" if gate.severity == "warn" else "was overruled"
         yield name, f"{plain(gate.gate)} {said}: {plain(gate.text)}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.text import counted, plain, print_json
+from headgate.cli.text import counted, gate_text, plain, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,7 @@ def _text(graph: GraphView) -> str:
             named = "" if edge.parameter == edge.reads else f", as {edge.parameter}"
             missing = ", if there" if edge.allow_missing else ""
             lines.append(f"    reads {edge.reads:<{longest}}  {plain(edge.mapping)}{named}{missing}")
+        lines += [f"    gate {gate_text(gate)}" for gate in node.gates]
     total = sum(node.partitions for node in datasets)
     lines += [
         "",

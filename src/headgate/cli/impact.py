@@ -154,6 +154,9 @@ def _lines(found: Impact, *, is_planned: bool) -> Iterator[str]:
         yield f"  {where}, recorded {moment(file.recorded_ms)} UTC  {plain(file.path)}  {plain(file.hash)}"
     if len(cause.files) > SHOWN_FILES:
         yield f"  ... and {len(cause.files) - SHOWN_FILES:,} more"
+    contents = len({file.hash for file in cause.files})
+    if contents > 1:
+        yield f"  these are {contents:,} contents: --hash HASH asks about one of them"
     built = [part for part in found.datasets if not part.is_source]
     if not built:
         yield "nothing rests on it"

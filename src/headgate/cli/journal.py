@@ -99,8 +99,17 @@ def _text(lines: Iterable[JournalLine]) -> str:
 
 def _details(line: JournalLine) -> str:
     """Return what else there is to know, as far as it is short."""
-    short = ((name, value) for name, value in line.details.items() if isinstance(value, int | str))
-    return " ".join(f"{name}={value}" for name, value in short if len(str(value)) <= 40)
+    named = ((name, detail(name, value)) for name, value in line.details.items() if isinstance(value, int | str | list))
+    return " ".join(f"{name}={value}" for name, value in named if len(str(value)) <= 40)
+
+
+def detail(name: str, value: object) -> object:
+    """Return a detail as it is shown: of a plan as much of its hash as names it."""
+    from headgate.drivers.plans import SHORT
+
+    if name == "plan" and isinstance(value, str):
+        return value[:SHORT]
+    return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _why(line: JournalLine) -> str:

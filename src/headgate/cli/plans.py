@@ -13,9 +13,10 @@ from headgate.cli.text import counted, moment, plain, print_json, table
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from headgate.model.plan import Decision
     from headgate.model.verdict import Finding, Verdict
     from headgate.views.plan_diff import PlanDiff, PlanSide
     from headgate.views.stored_plan import StoredPlanView
@@ -30,13 +31,15 @@ OUTCOMES = {"allow": "allowed", "approval": "needs approval", "deny": "denied"}
 @options.folder
 @click.pass_obj
 def list_command(root: Path, *, as_json: bool) -> None:
-    """Show the newest plans and how they stand."""
+    """Show the newest plans of this project and how they stand."""
     from headgate.drivers.clock import now_ms
+    from headgate.project.config import read_config
     from headgate.views.reading import reading
     from headgate.views.stored_plan import stored_plan_view
 
+    project = read_config(root).project.name
     with reading(root) as (_, store):
-        views = [stored_plan_view(plan, now_ms()) for plan in store.plans(limit=LISTED)]
+        views = [stored_plan_view(plan, now_ms()) for plan in store.plans(project=project, limit=LISTED)]
     if as_json:
         print_json({"plans": views})
         return
@@ -110,12 +113,12 @@ def record_text(view: StoredPlanView) -> str:
         lines.append(f"  reason: {plain(view.reason)}")
     if view.standing in {"ready", "pending"}:
         lines.append(f"  expires at {moment(view.expires_ms)} UTC")
-    return "\n".join([*lines, *decision_lines(view)])
+    return "\n".join([*lines, *decision_lines(view.decisions)])
 
 
-def decision_lines(view: StoredPlanView) -> Iterator[str]:
+def decision_lines(decisions: Iterable[Decision]) -> Iterator[str]:
     """Yield what was decided on a plan, by whom and why."""
-    for decision in view.decisions:
+    for decision in decisions:
         what = "approved" if decision.is_approval else "rejected"
         yield f"  {what} by {plain(decision.author)} at {moment(decision.at_ms)} UTC: {plain(decision.reason)}"
 

@@ -9,6 +9,7 @@ import click
 from headgate.cli import options
 from headgate.cli.text import counted, moment, plain, print_json, size, table
 from headgate.errors import UsageError
+from headgate.model.run import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -226,10 +227,10 @@ def _beside(view: QuarantinedView) -> list[str]:
 def _next_steps(view: QuarantinedView) -> list[str]:
     attempt = str(view.line.attempt)
     steps = [f"next: {options.invocation('quarantine', 'query', attempt, SAMPLE)}"]
-    if view.can_replace:
-        steps.append(f"      {options.invocation('quarantine', 'release', attempt)} --reason WHY publishes it")
+    if view.why_not:
+        steps.append(f"      it cannot be released: {plain(view.why_not)}")
     else:
-        steps.append("      it cannot be released: the head has moved on since it was made")
+        steps.append(f"      {options.invocation('quarantine', 'release', attempt)} --reason WHY publishes it")
     return [*steps, f"      {options.invocation('quarantine', 'drop', attempt)} --reason WHY gives it up"]
 
 
@@ -237,7 +238,13 @@ def _released_text(released: Iterable[Released]) -> str:
     lines = []
     for one in released:
         what = "is published" if one.verdict == "new" else "is what was published already"
+        if one.is_staged:
+            what = f"is staged: it becomes visible together with the rest of run {one.run}"
         lines.append(f"attempt {one.attempt} of {one.dataset}/{one.key} {what}")
-    # Tasks that were blocked by it wait for somebody.
-    lines += [f"next: {options.invocation('retry', run)}" for run in dict.fromkeys(one.run for one in released)]
+    for run, state in dict.fromkeys((one.run, one.run_state) for one in released):
+        if state is RunState.SUCCEEDED:
+            lines.append(f"run {run} has succeeded: that was all it lacked")
+        else:
+            # Tasks that were blocked by it wait for somebody.
+            lines.append(f"next: {options.invocation('retry', run)}")
     return "\n".join(lines)

@@ -139,8 +139,8 @@ def _roll_back(
     run, held = roll_back(session.store, aim, found, author=author(), reason=reason)
     follow_heads(session.store, session.project)
     after = session.plan(Request())[0].snapshot
-    warnings = look_again(session.project, session.store, after, run, found.moves)
-    view = rolled_back_view(run, found, held=held, before=before, after=after, warnings=warnings)
+    looked = look_again(session.project, session.store, after, run, found.moves)
+    view = rolled_back_view(run, found, held=held, before=before, after=after, looked=looked)
     print_json(view) if as_json else click.echo(_done_text(view))
     return 0
 
@@ -185,6 +185,9 @@ def _done_text(view: RolledBackView) -> str:
             lines.append(f"  {one.dataset}/{one.key} version {one.version}, {plain(one.gate)}: {plain(one.text)}")
         if len(view.warnings) > SHOWN_WARNINGS:
             lines.append(f"  and {len(view.warnings) - SHOWN_WARNINGS:,} more")
+    if view.not_asked:
+        lines.append("gates that were not asked everywhere, as what they compare with is not known any more:")
+        lines += [f"  {plain(gate)}" for gate in view.not_asked]
     if view.held:
         resolve = options.invocation("resolve", view.run, "--reason", "TEXT")
         lines.append(f"{counted(view.held, 'partition')} held until the cause is mended: {resolve}")

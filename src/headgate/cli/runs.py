@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
+from headgate.cli.journal import detail
 from headgate.cli.status import counts_text, gates_lines
 from headgate.cli.text import STATE_COLORS, counted, duration, moment, plain, print_json, state_text, table
 from headgate.errors import UsageError
@@ -129,7 +130,7 @@ def _plan_lines(plan: StoredPlanView) -> list[str]:
 
     head = f"plan {plan.id}, made by {plain(plan.author)} at {moment(plan.created_ms)} UTC"
     said = verdict_text(plan.verdict, heading="guard rails said").splitlines()
-    return [head, *decision_lines(plan), *(f"  {line}" for line in said)]
+    return [head, *decision_lines(plan.decisions), *(f"  {line}" for line in said)]
 
 
 def _entries_text(entries: tuple[JournalLine, ...]) -> str:
@@ -138,8 +139,9 @@ def _entries_text(entries: tuple[JournalLine, ...]) -> str:
 
 
 def _details(line: JournalLine) -> str:
-    short = ((name, value) for name, value in line.details.items() if isinstance(value, int | str))
-    return " ".join(f"{name}={value}" for name, value in short)
+    return " ".join(
+        f"{name}={detail(name, value)}" for name, value in line.details.items() if isinstance(value, int | str)
+    )
 
 
 def _why(line: JournalLine) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.mirror import stuck_lines
 from headgate.cli.text import (
     STATE_COLORS,
     breaker_text,
@@ -71,8 +70,7 @@ def command(root: Path, run: str | None, limit: int, why: bool, as_json: bool) -
     if as_json:
         print_json({"runs": runs, "breakers": breakers, "stuck_mirrors": stuck, "holds": holds})
     else:
-        more = [*_holds_text(holds), *([""] if stuck else []), *stuck_lines(stuck)]
-        click.echo("\n".join([_runs_text(runs, breakers), *more]))
+        click.echo("\n".join([_runs_text(runs, breakers), *_holds_text(holds), *_stuck_text(stuck)]))
 
 
 def _runs_text(runs: tuple[RunLine, ...], breakers: tuple[BreakerLine, ...]) -> str:
@@ -152,23 +150,31 @@ def _breakers_text(breakers: tuple[BreakerLine, ...]) -> list[str]:
     return ["", *(click.style(plain(breaker_text(line)), fg="yellow") for line in breakers)] if breakers else []
 
 
+def _stuck_text(stuck: dict[str, str]) -> list[str]:
+    if not stuck:
+        return []
+    from headgate.cli.mirror import stuck_lines
+
+    return ["", *stuck_lines(stuck)]
+
+
 def _holds_text(holds: list[Hold]) -> list[str]:
     """Return that rollbacks keep something from being built as lines, with the empty one that sets them apart."""
     count = len({hold.run for hold in holds})
-    said = f"{counted(count, 'rollback')} not resolved, so that nothing rebuilds what went back: {options.invocation('holds')}"
+    said = f"{counted(count, 'rollback')} not resolved, what they hold is not rebuilt: {options.invocation('holds')}"
     return ["", click.style(said, fg="yellow")] if holds else []
 
 
-def gates_lines(quarantined: int, warnings: int) -> list[str]:
+def gates_lines(quarantined: int, warnings: dict[str, int]) -> list[str]:
     """Return what gates had to say of the results of a run, as lines; none if they were content."""
     lines = []
     if quarantined:
         said = f"{quarantined:,} quarantined: {options.invocation('quarantine', 'list')}"
         lines.append(f"  {click.style(said, fg='yellow')}")
-    if warnings:
-        lines.append(
-            f"  {counted(warnings, 'partition')} published with warnings: {options.invocation('history')} DATASET"
-        )
+    lines += [
+        f"  {counted(count, 'partition')} published with warnings: {options.invocation('history', dataset)}"
+        for dataset, count in warnings.items()
+    ]
     return ["", *lines] if lines else []
 
 

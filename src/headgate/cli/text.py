@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headgate.model.plan import Problem
+    from headgate.views.audit import DeclaredGate
     from headgate.views.breakers import BreakerLine
     from headgate.views.status import FailureLine, RunLine, SteeredRun
     from headgate.views.summary import EndedTask
@@ -184,6 +185,11 @@ def breaker_text(line: BreakerLine) -> str:
 
 def _at(ms: int | None) -> str:
     return "" if ms is None else f" at {moment(ms)} UTC"
+
+
+def gate_text(gate: DeclaredGate) -> str:
+    """Return a gate with what it does if it does not hold, where that is not to block."""
+    return plain(gate.gate) + {"warn": ", warns", "approve": ", asks for a release"}.get(gate.severity, "")
 
 
 def problems_text(problems: Sequence[Problem], *, shown: int = 10) -> str:

@@ -13,6 +13,7 @@ from headgate.drivers.setting import quantile
 from headgate.drivers.simulated import simulate
 from headgate.drivers.what_if import as_it_is
 from headgate.model.forecast import (
+    COST_DIGITS,
     Accuracy,
     ChainLink,
     Cost,
@@ -89,7 +90,11 @@ def forecast(
         observations=observations,
         most_tasks=MOST_TASKS,
     )
-    found = simulate(outset.setting, runs=RUNS, looks=0, budget_s=GLANCE_S)
+    return _told(outset, simulate(outset.setting, runs=RUNS, looks=0, budget_s=GLANCE_S), project, accuracy(store))
+
+
+def _told(outset: Outset, found: Simulation, project: Project, past: Accuracy | None) -> Forecast:
+    """Return what simulated runs came to, with what that costs."""
     rates, stages = project.config.rates, outset.setting.stages
     datasets = tuple(
         replace(one, cost=cost_of(rates, stage, one))
@@ -116,7 +121,7 @@ def forecast(
         chain=chain,
         chain_ms=sum(link.elapsed_ms for link in chain),
         widest=_widest(outset.setting),
-        accuracy=accuracy(store),
+        accuracy=past,
     )
 
 
@@ -220,14 +225,16 @@ def cost_of(rates: RatesSection, stage: Stage, one: DatasetForecast) -> Cost | N
         for price, size in ((prices.gb_read, one.read_bytes), (prices.gb_written, one.written_bytes)):
             amount += price * (size or 0) / _GB
             is_partial = is_partial or bool(price and size is None)
-    return Cost(round(amount, 4), rates.currency, is_partial)
+    return Cost(round(amount, COST_DIGITS), rates.currency, is_partial)
 
 
 def _cost(rates: RatesSection, datasets: Sequence[DatasetForecast]) -> Cost | None:
     known = [one.cost for one in datasets if one.cost is not None]
     if rates.is_free:
         return None
-    return Cost(round(sum(one.amount for one in known), 4), rates.currency, any(one.is_partial for one in known))
+    return Cost(
+        round(sum(one.amount for one in known), COST_DIGITS), rates.currency, any(one.is_partial for one in known)
+    )
 
 
 def _known_sum(sizes: Iterable[int | None]) -> int | None:

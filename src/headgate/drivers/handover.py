@@ -19,9 +19,10 @@ from headgate.errors import ConflictError, HeadgateError, InternalError, UsageEr
 from headgate.model.policy import OnOverlap
 from headgate.model.run import RunState
 from headgate.planning.codec import plan_from_json
+from headgate.planning.wording import ranges_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from headgate.drivers.live import Coordinator
     from headgate.drivers.resume import Recorded
@@ -31,43 +32,75 @@ if TYPE_CHECKING:
     from headgate.project.load import Project
     from headgate.store.store import Command, Store
 
+SHOWN_DATASETS = 5
 HELD = frozenset({RunState.QUEUED, RunState.RUNNING})
 _ON_OVERLAP = "--overlap join waits for them and takes them, --overlap queue builds them after it."
+_WAIT = "Wait until it has ended, or cancel it."
 _STAGED_OVERLAP = "One of the two publishes together, so none can take from it: wait until it has ended, or cancel it."
 
 
-def _refuse_overlap(store: Store, new: Run, ranks: Mapping[str, int], hint: str) -> None:
+def _refuse_overlap(store: Store, project: Project, new: Run, hint: str) -> None:
     """Refuse a run that shares partitions with one that is under way, unless it knows what to do then.
 
     A run of a higher class takes them over. Nobody can take what a run has only staged, or build on it.
 
     Raises:
-        ConflictError: It does.
+        ConflictError: It does, or one that is under way was planned with other partitions of the same dataset.
     """
     is_told = Controls.from_json(new.controls).overlap is not OnOverlap.REFUSE
-    plan, rank = plan_from_json(new.plan), ranks.get(new.service_class, 0)
+    plan, rank = plan_from_json(new.plan), _rank(project, new)
     for listed in store.runs(states=HELD):
         run = store.run(listed.id)
         if run is None:
             continue
-        is_above = rank > ranks.get(run.service_class, 0)
+        is_above = rank > _rank(project, run)
         is_staged = (new if is_above else run).publication.is_staged
         if (is_above or is_told) and not is_staged:
             continue
-        held = {part.name: part.indices for part in plan_from_json(run.plan).datasets}
-        for part in plan.datasets:
-            shared = np.intersect1d(part.indices, held.get(part.name, part.indices[:0]))
-            if len(shared):
-                raise ConflictError(
-                    f"run {run.id} is under way and builds {len(shared):,} of these partitions of {part.name}",
-                    hint=_STAGED_OVERLAP if is_staged else hint,
-                )
+        shared = _shared_text(project, plan, run)
+        if shared:
+            raise ConflictError(
+                f"run {run.id} is under way and builds {shared}", hint=_STAGED_OVERLAP if is_staged else hint
+            )
+
+
+def _rank(project: Project, run: Run) -> int:
+    found = project.policies.classes.get(run.service_class)
+    return found.priority if found else 0
+
+
+def _shared_text(project: Project, plan: Plan, run: Run) -> str:
+    """Return which partitions of a plan a run builds, in words; empty for none.
+
+    Raises:
+        ConflictError: The run was planned with other partitions, so that nobody can say.
+    """
+    held = {part.name: part for part in plan_from_json(run.plan).datasets}
+    texts: list[str] = []
+    for part in plan.datasets:
+        other = held.get(part.name)
+        if other is None:
+            continue
+        if other.partitioning != part.partitioning:
+            raise ConflictError(
+                f"run {run.id} is under way and builds {part.name} partitioned by {other.partitioning}, "
+                f"which is partitioned by {part.partitioning} now",
+                hint=_WAIT,
+            )
+        indices = np.intersect1d(part.indices, other.indices, assume_unique=True)
+        if len(indices):
+            grid = project.datasets[part.name].partitioning.grid(plan.as_of_ms)
+            of = f"{len(indices):,} of {'' if texts else 'these partitions of '}{part.name}"
+            texts.append(f"{of} ({ranges_text(grid, indices)})")
+    more = [f"of {len(texts) - SHOWN_DATASETS:,} more datasets"] if len(texts) > SHOWN_DATASETS else []
+    *others, last = [*texts[:SHOWN_DATASETS], *more] or [""]
+    return " and ".join(filter(None, (", ".join(others), last)))
 
 
 def hand_over(
     store: Store,
+    project: Project,
     run: Run,
-    ranks: Mapping[str, int],
     *,
     is_new: bool,
     retry: bool,
@@ -79,8 +112,8 @@ def hand_over(
 
     Args:
         store: The state store.
+        project: The user's project.
         run: The run.
-        ranks: Priority of each service class.
         is_new: Whether it is not recorded yet.
         retry: Whether what failed in it gets another chance.
         reason: Why.
@@ -95,7 +128,7 @@ def hand_over(
     """
     with store.transaction() as tx:
         # In the transaction: two that are handed over at once must see each other.
-        _refuse_overlap(store, run, ranks, _ON_OVERLAP if is_new else "Wait until it has ended, or cancel it.")
+        _refuse_overlap(store, project, run, _ON_OVERLAP if is_new else _WAIT)
         if is_new:
             tx.add_run(run)
         elif not tx.set_run_state(
@@ -188,7 +221,7 @@ class Intake:
             store = self._open_store()
             try:
                 run = named_run(store, command.run)
-                _check_code(self._project, plan_from_json(run.plan))
+                _check_definitions(self._project, plan_from_json(run.plan))
                 world = look(self._project, store, now_ms())
                 found = run, world, restore(self._project, store, world, run, retry=_is_retry(command))
             finally:
@@ -232,8 +265,11 @@ def _is_retry(command: Command) -> bool:
     return bool(command.arguments.get("retry"))
 
 
-def _check_code(project: Project, plan: Plan) -> None:
+def _check_definitions(project: Project, plan: Plan) -> None:
+    """Raise if a coordinator knows a dataset of a plan by another definition than whoever made the plan."""
     for part in plan.datasets:
         dataset = project.datasets.get(part.name)
-        if dataset is None or dataset.code != part.code:
-            raise ConflictError(f"{part.name} was changed after the coordinator had started")
+        if dataset is None or dataset.code != part.code or dataset.partitioning.spec != part.partitioning:
+            raise ConflictError(
+                f"{part.name} was changed after the coordinator that is alive had started: let that end first"
+            )

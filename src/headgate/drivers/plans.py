@@ -166,7 +166,7 @@ def named_plan(store: Store, project: Project, text: str) -> StoredPlan:
     """
     found = store.plan(text)
     if found is None:
-        newest = [plan.hash[:SHORT] for plan in store.plans(limit=3)]
+        newest = [plan.hash[:SHORT] for plan in store.plans(project=project.config.project.name, limit=3)]
         are = "are" if len(newest) > 1 else "is"
         hint = f"The newest {are} {', '.join(newest)}." if newest else "`headgate plan` makes one."
         raise UsageError(f"there is no plan {shown(text)} in the state store of this project", hint=hint)

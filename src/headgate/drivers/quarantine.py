@@ -12,7 +12,9 @@ from headgate.crashpoints import crash_point
 from headgate.drivers.control import refusals_journaled
 from headgate.drivers.renewal import renewing
 from headgate.drivers.takeover import collect
-from headgate.errors import ConflictError, UnavailableError, UsageError
+from headgate.errors import ConflictError, InternalError, UnavailableError, UsageError
+from headgate.model.run import RunState
+from headgate.planning.codec import plan_from_json
 from headgate.store.quarantine import QuarantineState
 from headgate.tables.layout import resolve
 from headgate.tables.verify import verify_file
@@ -24,18 +26,30 @@ if TYPE_CHECKING:
 
     from headgate.project.load import Project
     from headgate.store.quarantine import Quarantined
-    from headgate.store.store import Published, Store
+    from headgate.store.store import Candidate, Published, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A result that was published after all: NEW or UNCHANGED."""
+    """A result that was published after all.
+
+    Args:
+        attempt: Number of the attempt that made it.
+        run: The run of that.
+        dataset: Name.
+        key: Partition key.
+        verdict: NEW or UNCHANGED.
+        is_staged: Whether nobody sees it before the run publishes together.
+        run_state: Where the run stands now: it has succeeded if this was all that it lacked.
+    """
 
     attempt: int
     run: str
     dataset: str
     key: str
     verdict: Published
+    is_staged: bool
+    run_state: RunState
 
 
 def named_quarantined(store: Store, attempt: int) -> Quarantined:
@@ -72,7 +86,7 @@ def release(
         UnavailableError: A file of it is gone or damaged.
     """
     found = [named_quarantined(store, attempt) for attempt in dict.fromkeys(attempts)]
-    released = []
+    verdicts: dict[int, Published] = {}
     with _journaled(store, "release", found, author=author, reason=reason):
         for one in found:
             _check_releaser(store, project, one, author)
@@ -82,12 +96,32 @@ def release(
             for one in found:
                 candidate = one.candidate
                 (renewed,) = renewing(tx, [candidate], {candidate.attempt}, project.paths.data)
-                verdict = tx.release(
+                verdicts[candidate.attempt] = tx.release(
                     candidate.attempt, author=author, reason=reason, now_ms=now_ms, renews=renewed.renews
                 )
-                released.append(Released(candidate.attempt, candidate.run, candidate.dataset, candidate.key, verdict))
+            for run in dict.fromkeys(one.candidate.run for one in found):
+                if _is_complete(store, run):
+                    taken, done = store.taken(run), RunState.SUCCEEDED
+                    tx.set_run_state(run, done, author=author, reason=reason, now_ms=now_ms, taken=taken)
     crash_point("quarantine.after_release")
-    return released
+    return [_released(store, one.candidate, verdicts[one.candidate.attempt]) for one in found]
+
+
+def _is_complete(store: Store, run_id: str) -> bool:
+    """Return whether a run has failed that has nothing left to build and to decide."""
+    run = store.run(run_id)
+    if run is None or run.state is not RunState.FAILED or run.publication.is_staged:
+        return False
+    planned = sum(len(part.indices) for part in plan_from_json(run.plan).datasets)
+    return planned == sum(part.succeeded for part in store.made(run_id)) + sum(store.taken(run_id).values())
+
+
+def _released(store: Store, candidate: Candidate, verdict: Published) -> Released:
+    run = store.run(candidate.run)
+    if run is None:
+        raise InternalError(f"attempt {candidate.attempt} belongs to run {candidate.run}, which is not on record")
+    place = (candidate.attempt, candidate.run, candidate.dataset, candidate.key)
+    return Released(*place, verdict, run.publication.is_staged, run.state)
 
 
 def drop(

@@ -5,6 +5,7 @@ The order has the number of the first attempt; the executor and its workers know
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -35,7 +36,8 @@ def gathered(prepared: Sequence[tuple[InFlight, Order]]) -> tuple[list[InFlight]
             together.setdefault((flight.start.run, flight.start.lead), []).append((flight, order))
     for members in together.values():
         numbers = tuple(flight.attempt.id for flight, _ in members)
-        flights += [flight._replace(together=numbers) for flight, _ in members]
+        for flight, _ in members:
+            flights.append(flight._replace(attempt=replace(flight.attempt, lead=numbers[0]), together=numbers))
         orders.append(_as_one([order for _, order in members]))
     return flights, orders
 

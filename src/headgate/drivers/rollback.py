@@ -128,8 +128,13 @@ def check_decided(shown: TakeBack, aim: Aim, *, decided: bool) -> None:
             hint="--moved-on skip leaves these as they are, --moved-on include takes them back, too.",
         )
     if not shown.moves:
-        what = f"what run {aim.run} has published" if aim.run else f"{aim.dataset} since then"
-        raise ConflictError(f"there is nothing to roll back: readers see nothing of {what}")
+        if aim.run:
+            what = f"readers see nothing of what run {aim.run} did"
+        else:
+            what = (
+                f"{aim.dataset} shows what it showed then" if aim.keys else f"no partition of {aim.dataset} is in range"
+            )
+        raise ConflictError(f"there is nothing to roll back: {what}")
     if shown.dependants and not decided:
         raise UsageError(
             f"{_some(shown.dependants)} {'was' if len(shown.dependants) == 1 else 'were'} made from what is taken back",

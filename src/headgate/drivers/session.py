@@ -192,7 +192,7 @@ class Session:
                 overlap=overlap,
                 publication=publication,
             )
-            request = hand_over(store, run, self._ranks(), is_new=True, retry=False, reason=reason, author=author())
+            request = hand_over(store, self.project, run, is_new=True, retry=False, reason=reason, author=author())
             return self._follow(run.id, request, watcher)
         with store.lead():
             take_over(store, self.project.paths.data, now_ms(), author=author())
@@ -231,8 +231,8 @@ class Session:
             self._restored(run, retry=retry, reason=reason)
             request = hand_over(
                 store,
+                self.project,
                 run,
-                self._ranks(),
                 is_new=False,
                 retry=retry,
                 reason=reason,
@@ -268,10 +268,6 @@ class Session:
         with refusals_journaled(self.store, verb, run=run.id, author=author(), reason=reason):
             judge_rest(self.project, self.store, world, run, recorded)
         return world, recorded
-
-    def _ranks(self) -> dict[str, int]:
-        """Return the priority of each service class."""
-        return {name: one.priority for name, one in self.project.policies.classes.items()}
 
     def _check_class(self, name: str) -> None:
         found = self.project.policies.service_class(name)

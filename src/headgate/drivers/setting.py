@@ -96,7 +96,7 @@ class Simulation:
         elapsed_ms: How long each run took, ascending; infinite for one that never ended.
         complete: In which share of the runs everything was built that could be from the start.
         failed: Partitions that could be built from the start and were not in the end, the mean over the runs.
-        attempts: Attempts of each stage, the mean over the runs.
+        attempts: Attempts of each stage, the mean over the runs; a ranged one counts once.
         busy_ms: What the attempts of each stage took together, the mean over the runs.
         ended_ms: When the last attempt of each stage ended, counted from the start of the run: for each stage one time
             a run, ascending; infinite for a run that never ended.

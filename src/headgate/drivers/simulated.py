@@ -219,7 +219,8 @@ class _Run:
                 tried = np.minimum(failed + 1, most)
                 self.failed += int((failed >= most).sum())
                 drawn = -(-np.add.reduceat(drawn * tried, behaviour.chunks) // behaviour.together)
-                tries += np.add.reduceat(tried, behaviour.chunks).tolist()
+                calls = -(-np.diff(behaviour.chunks, append=n) // behaviour.together)
+                tries += (calls + np.add.reduceat(tried - 1, behaviour.chunks)).tolist()
                 failed = np.zeros(len(drawn), dtype=np.int64)
             self._durations += drawn.tolist()
             failures += failed.tolist()
@@ -276,7 +277,7 @@ class _Run:
         """Begin an attempt of several tasks. It takes as long as the longest of them: history is of whole attempts."""
         lead, stage = members[0].task, members[0].stage
         took_ms = max(self._durations[member.task] for member in members) + self._warm_up_ms(stage)
-        self.attempts[stage] += len(members)
+        self.attempts[stage] += 1
         self.busy_ms[stage] += took_ms
         self._free[self.setting.stages[stage].lane] -= 1
         self._left[lead] = len(members)

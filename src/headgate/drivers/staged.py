@@ -104,15 +104,24 @@ def discard(store: Store, text: str, *, author: str, reason: str) -> Run:
             if not tx.set_run_state(
                 run.id, RunState.DISCARDED, author=author, reason=reason, now_ms=now_ms(), expected=_LEFT
             ):
-                raise ConflictError(f"run {run.id} {run.state.as_verb}", hint=_instead_of_discarding(run))
+                _refuse_discarding(run)
             tx.discard_staged(run.id)
         return named_run(store, run.id)
 
 
-def _instead_of_discarding(run: Run) -> str:
-    if run.state is RunState.SUCCEEDED:
-        return f'What it made is visible. To take it back: headgate rollback {run.id} --reason "..."'
-    return f'Stop it first: headgate cancel {run.id} --reason "..."'
+def _refuse_discarding(run: Run) -> NoReturn:
+    match run.state:
+        case RunState.DISCARDED:
+            raise ConflictError(f"run {run.id} was discarded already")
+        case RunState.SUCCEEDED:
+            raise ConflictError(
+                f"run {run.id} was published already: what it made is visible",
+                hint=f'To take it back: headgate rollback {run.id} --reason "..."',
+            )
+        case _:
+            raise ConflictError(
+                f"run {run.id} {run.state.as_verb}", hint=f'Stop it first: headgate cancel {run.id} --reason "..."'
+            )
 
 
 def _refuse_each(run: Run) -> NoReturn:
@@ -133,6 +142,8 @@ def _refuse_publishing(run: Run) -> NoReturn:
             )
         case RunState.SUCCEEDED:
             raise ConflictError(f"run {run.id} was published already")
+        case RunState.DISCARDED:
+            raise ConflictError(f"run {run.id} was discarded: start a new backfill")
         case RunState.INTERRUPTED:
             raise ConflictError(f"run {run.id} is interrupted", hint=f"headgate resume {run.id} goes on with it.")
         case _:

@@ -258,7 +258,7 @@ def _with_behaviour(setting: Setting, number: int, key: str, value: str) -> Sett
         # A bare number is seconds, as in headgate.toml.
         took_ms = length_ms(value) or length_ms(f"{value}s")
         if took_ms is None:
-            _refuse(key, value, 'must be a length of time, such as "90s", "10m" or "2h"')
+            _refuse(key, value, 'must be a length of time, such as "90s", "10m", "2h" or "7d"')
         behaviour = replace(behaviour, durations_ms=np.array([took_ms], dtype=np.int64), warm_up_ms=0, factors=None)
         chunk = behaviour.partitions / len(stage.states) if behaviour.chunks is not None else 1
         stage = replace(stage, typical_ms=took_ms * chunk)

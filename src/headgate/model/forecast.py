@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+COST_DIGITS = 9
+"""Decimals of costs: thousands of cheap datasets add up, and no sum exceeds a limit by the last digit of a float."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -21,7 +24,7 @@ class DatasetForecast:
     Args:
         name: The dataset.
         partitions: How many are built.
-        attempts: How many attempts that takes, the mean over the simulated runs.
+        attempts: How many attempts that takes, the mean over the simulated runs; a ranged one counts once.
         typical_ms: What one attempt takes.
         busy_ms: What all of them take together, the mean over the simulated runs.
         basis: Where the durations come from: history, sizes (history and the bytes that are read), declared

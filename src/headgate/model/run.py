@@ -169,6 +169,7 @@ class Attempt:
         started_ms: When its intent was recorded.
         finished_ms: When it ended; None while it runs.
         failure: Why it failed, if it did.
+        lead: Of the partitions of a ranged attempt, the number of the first; None for one by itself.
     """
 
     id: int
@@ -182,3 +183,4 @@ class Attempt:
     started_ms: int
     finished_ms: int | None = None
     failure: Failure | None = None
+    lead: int | None = None

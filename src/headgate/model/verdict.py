@@ -10,6 +10,8 @@ from headgate.model.guard_rail import Outcome, Rule
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from headgate.model.guard_rail import Setting
+
 
 @dataclass(frozen=True, slots=True)
 class Override:
@@ -61,6 +63,23 @@ class Finding:
     overridden_by: str = ""
     overridden_because: str = ""
     example: str = ""
+
+    @staticmethod
+    def of(setting: Setting, dataset: str | None, value: str, limit: str, partitions: int = 0) -> Finding:
+        """Return an objection of a rule as it is set."""
+        return Finding(
+            setting.rule,
+            setting.outcome,
+            dataset,
+            value,
+            limit,
+            partitions,
+            setting.origin,
+            setting.because,
+            setting.group,
+            setting.approvers,
+            setting.persons,
+        )
 
     @property
     def is_overridden(self) -> bool:

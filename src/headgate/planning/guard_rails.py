@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.model.calendar import instant, shifted, zone_of
-from headgate.model.guard_rail import Outcome, Rule, Setting
+from headgate.model.forecast import COST_DIGITS
+from headgate.model.guard_rail import Outcome, Rule
 from headgate.model.names import shown
 from headgate.model.schema_diff import schema_diff
 from headgate.model.verdict import Finding, Verdict
 from headgate.planning.example import example_of
 from headgate.planning.holding import held_by
 from headgate.planning.overrides import overridden
-from headgate.planning.sets import count
+from headgate.planning.retention import no_longer_held
 from headgate.planning.wording import (
     bytes_text,
     cost_text,
@@ -24,6 +25,7 @@ from headgate.planning.wording import (
     instant_text,
     length_text,
     moment_text,
+    which_text,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.model.grid import Grid
-    from headgate.model.guard_rail import GuardRails
+    from headgate.model.guard_rail import GuardRails, Setting
     from headgate.model.plan import Plan, PlannedDataset
     from headgate.model.verdict import Override
     from headgate.planning.snapshot import Snapshot
@@ -111,7 +113,7 @@ class _Scope:
 
     def finding(self, value: str, limit: str, part: PlannedDataset | None = None, partitions: int = 0) -> Finding:
         """Return an objection to these datasets together, or to one of them."""
-        return _finding(self.setting, part.name if part else self.dataset, value, limit, partitions)
+        return Finding.of(self.setting, part.name if part else self.dataset, value, limit, partitions)
 
 
 def judge(
@@ -145,7 +147,7 @@ def judge(
     findings: list[Finding] = []
     for rule in Rule:
         if rule is Rule.RETENTION:
-            findings += _retention(case)
+            findings += no_longer_held(plan, snapshot, rails, facts.now_ms)
         else:
             for scope in _scopes(case, rule):
                 findings += _CHECKS[rule](case, scope)
@@ -181,9 +183,13 @@ def _max_time(case: _Case, scope: _Scope) -> Iterator[Finding]:
 
 
 def _max_cost(case: _Case, scope: _Scope) -> Iterator[Finding]:
-    yield from _quantity(
-        case, scope, lambda amounts: amounts.cost, sum, lambda cost: cost_text(cost, case.facts.currency)
-    )
+    def together(costs: list[float]) -> float:
+        return round(sum(costs), COST_DIGITS)
+
+    def text(cost: float) -> str:
+        return cost_text(cost, case.facts.currency)
+
+    yield from _quantity(case, scope, lambda amounts: amounts.cost, together, text)
 
 
 def _quantity(
@@ -230,7 +236,7 @@ def _protected(case: _Case, scope: _Scope) -> Iterator[Finding]:
             )
             inside = _between(part.indices, times.start * grid.n_statics, times.stop * grid.n_statics)
         if len(inside):
-            yield scope.finding(_which(grid, inside), _protected_text(start, end, grid), part, len(inside))
+            yield scope.finding(which_text(grid, inside), _protected_text(start, end, grid), part, len(inside))
 
 
 def _protected_text(start: datetime | None, end: datetime | None, grid: Grid) -> str:
@@ -251,7 +257,7 @@ def _snapshot_only(case: _Case, scope: _Scope) -> Iterator[Finding]:
         past = _between(part.indices, 0, current)
         if len(past):
             limit = f"only the current window can be built: {grid.key(current)}" if is_current else "no window is left"
-            yield scope.finding(_which(grid, past), limit, part, len(past))
+            yield scope.finding(which_text(grid, past), limit, part, len(past))
 
 
 def _non_idempotent(case: _Case, scope: _Scope) -> Iterator[Finding]:
@@ -264,7 +270,7 @@ def _non_idempotent(case: _Case, scope: _Scope) -> Iterator[Finding]:
         tried[heads.failed] = True
         again = part.indices[tried[part.indices]]
         if len(again):
-            value = f"{_which(case.snapshot.grids[part.name], again)} once more"
+            value = f"{which_text(case.snapshot.grids[part.name], again)} once more"
             yield scope.finding(value, "its effects must not happen twice", part, len(again))
 
 
@@ -310,7 +316,7 @@ def _held(case: _Case, scope: _Scope) -> Iterator[Finding]:
         inside = np.array([index for index in part.indices.tolist() if index in held] if held else [], dtype=np.int64)
         if len(inside):
             runs = " and ".join(held_by(case.snapshot, part.name, inside))
-            value = f"{_which(case.snapshot.grids[part.name], inside)} held by rollback {runs}"
+            value = f"{which_text(case.snapshot.grids[part.name], inside)} held by rollback {runs}"
             finding = scope.finding(value, "not built before the cause is resolved", part, len(inside))
             # Nothing that is set makes it milder: such a plan is made only for who overrides it.
             yield replace(finding, outcome=Outcome.DENY)
@@ -332,63 +338,6 @@ _CHECKS: dict[Rule, Callable[[_Case, _Scope], Iterator[Finding]]] = {
 }
 
 
-def _retention(case: _Case) -> Iterator[Finding]:
-    """Yield the objections to building from what a source no longer holds."""
-    for part in case.plan.datasets:
-        for source in dict.fromkeys(entry.dataset for entry in case.snapshot.datasets[part.name].inputs.values()):
-            if source in case.snapshot.sources:
-                yield from _no_longer_held(case, part, source)
-
-
-def _no_longer_held(case: _Case, part: PlannedDataset, source: str) -> Iterator[Finding]:
-    setting = case.rails.sources.get(source) or Setting(Rule.RETENTION, Rule.RETENTION.outcome)
-    grid, heads = case.snapshot.grids[source], case.snapshot.heads[source]
-    where = case.snapshot.grids[part.name]
-    if setting.limit is not None and grid.bounds is not None:
-        since_ms = case.facts.now_ms - round(setting.limit)
-        held = int(np.searchsorted(grid.bounds[:-1], since_ms))
-        old = np.arange(grid.size) < held * grid.n_statics
-        if len(readers := _readers(case, part, source, old)):
-            value = f"{_which(where, readers)} from {source} before {instant_text(since_ms)}"
-            limit = f"{source} keeps {setting.written}"
-            yield _finding(setting, part.name, value, limit, len(readers))
-    gone = [index for index in heads.absent if heads.version[index] != 0]
-    mask = np.zeros(grid.size, dtype=bool)
-    mask[gone] = True
-    if len(readers := _readers(case, part, source, mask)):
-        first = min(gone)
-        value = f"{_which(where, readers)} without files of {source} that were there before"
-        yield _finding(setting, part.name, value, f"{grid.key(first)}: {heads.absent[first]}", len(readers))
-
-
-def _readers(case: _Case, part: PlannedDataset, source: str, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the partitions that would be built and read any of some partitions of a source."""
-    indices = part.indices[~part.blocked]
-    if not mask.any() or not len(indices):
-        return indices[:0]
-    hit = np.zeros(len(indices), dtype=bool)
-    for entry in case.snapshot.datasets[part.name].inputs.values():
-        if entry.dataset == source:
-            hit |= count(mask, case.snapshot.reads(part.name, entry, indices)) > 0
-    return indices[hit]
-
-
-def _finding(setting: Setting, dataset: str | None, value: str, limit: str, partitions: int) -> Finding:
-    return Finding(
-        setting.rule,
-        setting.outcome,
-        dataset,
-        value,
-        limit,
-        partitions,
-        setting.origin,
-        setting.because,
-        setting.group,
-        setting.approvers,
-        setting.persons,
-    )
-
-
 def _unknown(finding: Finding) -> Finding:
     """Return an objection to what is not known: it asks for a person to look, where a person is named."""
     ask = finding.outcome is Outcome.DENY and finding.approvers
@@ -406,12 +355,6 @@ def _at_most(setting: Setting) -> str:
 def _between(indices: NDArray[np.int64], start: int, stop: int) -> NDArray[np.int64]:
     """Return those of ascending indices that lie in ``[start, stop)``."""
     return indices[np.searchsorted(indices, start) : np.searchsorted(indices, stop)]
-
-
-def _which(grid: Grid, indices: NDArray[np.int64]) -> str:
-    """Return how many partitions there are, with the keys of the first and the last."""
-    first, last = grid.key(int(indices[0])), grid.key(int(indices[-1]))
-    return f"{count_text(len(indices))} ({first if first == last else f'{first} to {last}'})"
 
 
 def _next_end_ms(grid: Grid) -> int:

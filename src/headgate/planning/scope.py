@@ -1,4 +1,4 @@
-"""Which partitions a request is about, and what there is to say about its range."""
+"""Which partitions a request is about, and what is made of its range."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.errors import UsageError
-from headgate.model.calendar import LONGEST_MS, at_ms, boundaries, instant, parse_local, zone_of
+from headgate.model.calendar import instant, parse_local, zone_of
 from headgate.model.plan import Exactly
 from headgate.planning import graph
 from headgate.planning.reach import Masks, downwards, upwards
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.model.grid import Grid
-    from headgate.model.plan import Plan, Request
+    from headgate.model.plan import Request
     from headgate.planning.snapshot import Snapshot
 
 SHOWN_NAMES = 3
@@ -80,7 +80,7 @@ def in_range(snapshot: Snapshot, name: str, request: Request) -> NDArray[np.bool
 
 def mask_of_range(grid: Grid, request: Request) -> NDArray[np.bool_]:
     """Return which partitions of a grid overlap the request's range, as `in_range`."""
-    start_ms, end_ms = _range(grid, request)
+    start_ms, end_ms = range_of(grid, request)
     mask = np.zeros(grid.size, dtype=bool)
     times = grid.times_in(start_ms, end_ms)
     mask[times.start * grid.n_statics : times.stop * grid.n_statics] = True
@@ -98,65 +98,25 @@ def notes_on(snapshot: Snapshot, request: Request) -> tuple[str, ...]:
     early: dict[str, list[str]] = {}
     for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
         grid = snapshot.grids[selection.name]
-        start_ms, end_ms = _range(grid, request)
+        start_ms, end_ms = range_of(grid, request)
         if grid.axis is not None and grid.bounds is not None and start_ms is not None:
             first_ms = int(grid.bounds[0])
             if start_ms < first_ms and (end_ms is None or end_ms > first_ms):
                 early.setdefault(grid.axis.start.removesuffix("T00:00:00"), []).append(selection.name)
     return tuple(
-        f"--start {request.start} is before the start of {_listed(names)}: cut to {start}"
+        f"--start {request.start} is before the start of {listed(names)}: cut to {start}"
         for start, names in sorted(early.items())
     )
 
 
-def empty_because(snapshot: Snapshot, request: Request, plan: Plan) -> str:
-    """Return why there is nothing to do in a plan without partitions, as a sentence without its full stop."""
-    if not snapshot.datasets:
-        return "the project has no datasets"
-    if request.only:
-        return "none of the partitions that were named can be built now"
-    held = not request.held and _any_held(snapshot, request)
-    if plan.considered:
-        where = " in this range" if request.start or request.end else ""
-        if plan.considered == 1:
-            return f"the only {'other ' if held else ''}partition{where} is up to date"
-        return f"all {plan.considered:,} {'other ' if held else ''}partitions{where} are up to date"
-    if held:
-        return "all of it is held"
-    names: dict[str, list[str]] = {}
-    for selection in graph.select(request.select, snapshot.datasets, snapshot.sources):
-        names.setdefault(_nothing_in(snapshot.grids[selection.name], request), []).append(selection.name)
-    return "; ".join(f"{reason} ({_listed(found)})" for reason, found in names.items())
-
-
-def _any_held(snapshot: Snapshot, request: Request) -> bool:
-    wanted = wanted_by(snapshot, request)
-    return any(mask[index] for name, mask in wanted.items() for index in snapshot.heads[name].held)
-
-
-def _nothing_in(grid: Grid, request: Request) -> str:
-    """Return why no partition of a grid is in a range."""
-    start_ms, end_ms = _range(grid, request)
-    if grid.axis is not None and grid.bounds is not None and grid.is_open:
-        last_ms = int(grid.bounds[-1])
-        following = boundaries(grid.axis, last_ms + LONGEST_MS[grid.axis.unit])
-        if len(following) > grid.n_times + 1 and (end_ms is None or end_ms > last_ms):
-            ends = at_ms(int(following[grid.n_times + 1]), zone_of(grid.axis.zone)).isoformat(timespec="minutes")
-            if start_ms is None or start_ms < following[grid.n_times + 1]:
-                return f"no window in this range has ended yet, the next one ends at {ends}"
-            return f"this range has not come yet, the next window ends at {ends}"
-    if grid.size:
-        return f"no partition is in this range, they go from {grid.key(0)} to {grid.key(grid.size - 1)}"
-    return grid.describe().removesuffix(".").lower()
-
-
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return names in words: the first of them, and how many more there are."""
     if len(names) <= SHOWN_NAMES:
         return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
     return f"{', '.join(names[:SHOWN_NAMES])} and {len(names) - SHOWN_NAMES} more"
 
 
-def _range(grid: Grid, request: Request) -> tuple[int | None, int | None]:
+def range_of(grid: Grid, request: Request) -> tuple[int | None, int | None]:
     """Return the range of a request on a grid, in UTC milliseconds."""
     zone = zone_of(grid.axis.zone if grid.axis else "UTC")
     start, end = _moment(request.start, "--start"), _moment(request.end, "--end")

@@ -16,7 +16,7 @@ from headgate.planning.edges import edge_between
 from headgate.planning.planner import stale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -81,14 +81,6 @@ def make_stages(
     for part in plan.datasets:
         dataset = snapshot.datasets[part.name]
         effective = terms.effective.get(part.name, _DEFAULTS)
-        edges: list[Edge] = []
-        for entry in dataset.inputs.values():
-            if entry.dataset in number:
-                above = number[entry.dataset]
-                upstream = plan.datasets[above]
-                reads = snapshot.reads(part.name, entry, part.indices)
-                ignored = upstream.blocked if entry.allow_missing else None
-                edges.append(edge_between(above, upstream.indices, reads, ignored))
         state = states[part.name].copy()
         state[(state == TaskState.WAITING) & part.blocked] = TaskState.BLOCKED
         made = None if inherited is None else inherited.get(part.name)
@@ -100,7 +92,7 @@ def make_stages(
             Stage(
                 dataset=part.name,
                 lane=Lane.IO if dataset.is_async else Lane.PROCESS,
-                edges=tuple(edges),
+                edges=tuple(_edges(plan, snapshot, part, number)),
                 priority=np.zeros(len(part.indices), dtype=np.int64),
                 states=state,
                 changed=none if changed is None else changed.get(part.name, none),
@@ -119,6 +111,16 @@ def make_stages(
         )
     priorities = priorities_of(plan, snapshot, stages, terms.order)
     return [replace(stage, priority=priority) for stage, priority in zip(stages, priorities, strict=True)]
+
+
+def _edges(plan: Plan, snapshot: Snapshot, part: PlannedDataset, number: Mapping[str, int]) -> Iterator[Edge]:
+    """Yield what the tasks of a dataset wait for in a plan, of which each dataset has a number."""
+    for entry in snapshot.datasets[part.name].inputs.values():
+        above = number.get(entry.dataset)
+        if above is not None:
+            upstream = plan.datasets[above]
+            ignored = upstream.blocked if entry.allow_missing else None
+            yield edge_between(above, upstream.indices, snapshot.reads(part.name, entry, part.indices), ignored)
 
 
 def successor(grid: Grid, indices: NDArray[np.integer]) -> NDArray[np.int32]:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from headgate.model.forecast import COST_DIGITS
+
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from headgate.model.grid import Grid
     from headgate.model.verdict import Finding
+
+SHOWN_RANGES = 3
 
 _SIZES = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _LENGTHS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
@@ -16,6 +25,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def count_text(partitions: int) -> str:
     """Return a number of partitions in words."""
     return f"{partitions:,} partition{'' if partitions == 1 else 's'}"
+
+
+def which_text(grid: Grid, indices: NDArray[np.int64]) -> str:
+    """Return how many partitions there are, with the keys of the first and the last; at least one, ascending."""
+    return f"{count_text(len(indices))} ({_span_text(grid, indices[0], indices[-1])})"
+
+
+def ranges_text(grid: Grid, indices: NDArray[np.int64]) -> str:
+    """Return the first ranges of neighbours among ascending partitions, and how many more there are."""
+    ends = np.flatnonzero(np.diff(indices) != 1)
+    firsts, lasts = indices[np.insert(ends + 1, 0, 0)], indices[np.append(ends, -1)]
+    shown = [_span_text(grid, *pair) for pair in zip(firsts[:SHOWN_RANGES], lasts[:SHOWN_RANGES], strict=True)]
+    more = len(firsts) - SHOWN_RANGES
+    return ", ".join(shown) + (f" and {more:,} more range{'' if more == 1 else 's'}" if more > 0 else "")
+
+
+def _span_text(grid: Grid, first: int, last: int) -> str:
+    return grid.key(first) if first == last else f"{grid.key(first)} to {grid.key(last)}"
 
 
 def bytes_text(size: float) -> str:
@@ -42,8 +69,9 @@ def length_text(ms: float) -> str:
 
 
 def cost_text(cost: float, currency: str) -> str:
-    """Return an amount of money, rounded up: a limit that is exceeded looks exceeded. Forecasts have four decimals."""
-    amount = f"{-(-round(cost * 10_000) // 100) / 100:,.2f}" if cost >= 0.01 or not cost else f"{cost:.2g}"
+    """Return an amount of money, rounded up: a limit that is exceeded looks exceeded."""
+    unit = 10**COST_DIGITS
+    amount = f"{-(-round(cost * unit) * 100 // unit) / 100:,.2f}" if cost >= 0.01 or not cost else f"{cost:.2g}"
     return f"{amount} {currency}".rstrip()
 
 

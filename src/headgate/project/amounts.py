@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-_LENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smh])")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhdw])")
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(?:([kKMGTP])(i?))?B")
 _CLOCK = re.compile(r"([0-9]{2}):([0-9]{2})")
@@ -15,14 +14,14 @@ _RANGE = re.compile(r"([1-9][0-9]?)(?:-([1-9][0-9]?))?")
 
 
 def length_ms(value: object) -> int | None:
-    """Return a length of time in milliseconds, or None if it is none.
+    """Return a length of time in milliseconds, or None if it is none; days and weeks are those of 24 hours.
 
     Args:
-        value: Seconds, or text such as ``"90s"``, ``"10m"``, ``"1.5h"``: at least a millisecond.
+        value: Seconds, or text such as ``"90s"``, ``"10m"``, ``"1.5h"``, ``"7d"``: at least a millisecond.
     """
     seconds: float = 0
     if isinstance(value, str):
-        if match := _LENGTH.fullmatch(value):
+        if match := _SPAN.fullmatch(value):
             seconds = float(match[1]) * _SECONDS[match[2]]
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value
@@ -38,7 +37,7 @@ def span_ms(value: object) -> int | None:
     match = _SPAN.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return None
-    ms = round(float(match[1]) * {**_SECONDS, "d": 86_400, "w": 604_800}[match[2]] * 1000)
+    ms = round(float(match[1]) * _SECONDS[match[2]] * 1000)
     return ms if 1 <= ms <= 10**14 else None
 
 

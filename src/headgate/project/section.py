@@ -58,4 +58,4 @@ def named(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-Length = Annotated[int, reads(length_ms, 'a length of time, such as 90, "90s", "10m" or "2h"')]
+Length = Annotated[int, reads(length_ms, 'a length of time, such as 90, "90s", "10m", "2h" or "7d"')]

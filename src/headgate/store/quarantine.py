@@ -136,6 +136,6 @@ class QuarantineReads(Protocol):
         """Return what gates said of what attempts have published; only of those that had gates."""
         ...
 
-    def warnings(self, run: str) -> int:
-        """Return of how many results of a run something was published that a gate had warned of."""
+    def warnings(self, run: str) -> dict[str, int]:
+        """Return how many results of a run were published that a gate had warned of, by dataset."""
         ...

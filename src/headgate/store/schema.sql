@@ -43,7 +43,9 @@ CREATE TABLE attempt (
     error_class TEXT,
     error TEXT,
     hint TEXT,
-    traceback TEXT
+    traceback TEXT,
+    -- Of those that went out as one call of the function: the first of them; NULL for one that went out by itself.
+    lead INTEGER
 );
 
 CREATE INDEX attempt_task ON attempt (run, dataset, key);
@@ -320,7 +322,7 @@ CREATE TABLE unpacked (
 -- What the tables keep as numbers, as text. Without outer joins, so that SQLite folds them into the statements.
 CREATE VIEW attempts AS
 SELECT a.id, r.id AS run, d.name AS dataset, a.key, a.number, a.state, a.path, a.expects, a.started_ms,
-    a.finished_ms, a.error_class, a.error, a.hint, a.traceback
+    a.finished_ms, a.error_class, a.error, a.hint, a.traceback, a.lead
 FROM attempt a
 JOIN run r ON r.n = a.run
 JOIN dataset d ON d.id = a.dataset;
@@ -348,6 +350,7 @@ SELECT m.dataset, m.key, m.entry, m.at_ms, m.after, m.after_checkpoint, m.run
 FROM moved m;
 
 -- Versions that a rollback moved a head away from, with no later move back.
+-- An undo, which holds nothing, and going forth to a newer state say nothing against what was there.
 CREATE VIEW withdrawn AS
 SELECT v.id AS version
 FROM version v
@@ -360,7 +363,12 @@ WHERE (
         AND (
             coalesce(a.origin, a.id) = coalesce(v.origin, v.id)
             OR (coalesce(b.origin, b.id) = coalesce(v.origin, v.id) AND EXISTS (
-                SELECT 1 FROM run r WHERE r.n = m.run AND r.kind = 'rollback'
+                SELECT 1
+                FROM journal j
+                WHERE j.seq = m.entry AND j.kind = 'rollback' AND j.body ->> 'held' > 0
+                    AND ((j.body ->> 'to_ms' IS NULL AND j.body ->> 'to_version' IS NULL)
+                        OR (SELECT c.entry FROM checkpoint c WHERE c.attempt = m.before_checkpoint)
+                            > coalesce((SELECT c.entry FROM checkpoint c WHERE c.attempt = m.after_checkpoint), 0))
             ))
         )
     ORDER BY m.id DESC LIMIT 1

@@ -202,10 +202,9 @@ class SqliteReads:
         rows = self._rows("audits", attempts=array(attempts))
         return {attempt: audit_from_text(text) for attempt, text in rows}
 
-    def warnings(self, run: str) -> int:
-        """Return of how many results of a run something was published that a gate had warned of."""
-        row = self._row("warnings", run=run)
-        return row[0] if row else 0
+    def warnings(self, run: str) -> dict[str, int]:
+        """Return how many results of a run were published that a gate had warned of, by dataset."""
+        return dict(self._rows("warnings", run=run))
 
     def lineage(self, checkpoint: int) -> list[Version]:
         """Return the versions that a checkpoint pinned as inputs, by dataset and key."""
@@ -238,9 +237,9 @@ class SqliteReads:
         row = self._row("plan", hash=found[0]) if found else None
         return plan_of(row, self._rows("plan_decisions", hash=row[0])) if row else None
 
-    def plans(self, *, limit: int = 20) -> list[StoredPlan]:
-        """Return plans, newest first, without their bodies."""
-        rows = list(self._rows("plans", limit=limit))
+    def plans(self, *, project: str | None = None, limit: int = 20) -> list[StoredPlan]:
+        """Return plans, newest first, without their bodies; only those of a project, if one is given."""
+        rows = list(self._rows("plans", project=project, limit=limit))
         return [plan_of(row, self._rows("plan_decisions", hash=row[0])) for row in rows]
 
     def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:

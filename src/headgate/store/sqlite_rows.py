@@ -102,9 +102,9 @@ def checkpoint_of(row: Row) -> Checkpoint:
 
 def attempt_of(row: Row) -> Attempt:
     """Return an attempt from a row of the view `attempts`."""
-    error_class, message, hint, traceback = row[10:]
+    error_class, message, hint, traceback, lead = row[10:]
     failure = None if error_class is None else Failure(ErrorClass(error_class), message, hint, traceback)
-    values = (*row[:5], AttemptState(row[5]), *row[6:10], failure)
+    values = (*row[:5], AttemptState(row[5]), *row[6:10], failure, lead)
     return Attempt(*values)
 
 

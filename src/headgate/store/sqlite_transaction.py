@@ -122,7 +122,7 @@ class SqliteTransaction(StagedPublishing, Quarantine, RollingBack, Housekeeping,
         run, dataset = self._interned.run, self._interned.dataset
         self._connection.executemany(
             self._sql["add_attempt"],
-            [(a.id, run(a.run), dataset(a.dataset), a.key, a.number, a.path, a.started_ms) for a in attempts],
+            [(a.id, run(a.run), dataset(a.dataset), a.key, a.number, a.path, a.started_ms, a.lead) for a in attempts],
         )
         crash_point("coordinator.inside_intents")
 

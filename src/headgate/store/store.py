@@ -181,7 +181,7 @@ class Foretold(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What the attempts of a dataset took in a run, together."""
+    """What the attempts of a dataset took in a run, together; a ranged one counts once."""
 
     dataset: str
     attempts: int
@@ -570,8 +570,8 @@ class Store(LineageReads, QuarantineReads, StagedReads, RollbackReads, Housekeep
         """
         ...
 
-    def plans(self, *, limit: int = 20) -> list[StoredPlan]:
-        """Return plans, newest first, with `body` left empty."""
+    def plans(self, *, project: str | None = None, limit: int = 20) -> list[StoredPlan]:
+        """Return plans, newest first, with `body` left empty; only those of a project, if one is given."""
         ...
 
     def attempts(self, run: str, *, dataset: str | None = None, key: str | None = None) -> list[Attempt]:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from headgate.model.version import File
 
+HASHED_BYTES = 8 * 1024 * 1024
+"""Files of up to this size are hashed whenever somebody queries them."""
+
 
 def verify_file(path: Path, expected: File, content: str) -> list[str]:
     """Return what is wrong with a data file, as sentences; nothing if it is what its version says.
@@ -39,6 +42,24 @@ def verify_bytes(path: Path, expected: File) -> list[str]:
     except OSError as error:
         return [f"{path} cannot be read: {error.strerror}"]
     return [] if found == expected.hash else [f"{path} has the hash {found} instead of {expected.hash}"]
+
+
+def verify_for_reading(path: Path, expected: File) -> list[str]:
+    """Return what is wrong with a file, as sentences, before a library reads it that checks no pages: Polars, DuckDB.
+
+    The hash is compared of files of up to `HASHED_BYTES`, the size of all.
+
+    Args:
+        path: Where it lies.
+        expected: What its version says.
+    """
+    if expected.bytes <= HASHED_BYTES:
+        return verify_bytes(path, expected)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        return [f"{path} cannot be read: {error.strerror}"]
+    return [] if size == expected.bytes else [f"{path} has {size} bytes instead of {expected.bytes}"]
 
 
 def verify_content(paths: Sequence[Path], expected: Sequence[File], content: str) -> list[str]:

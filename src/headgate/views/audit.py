@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headgate.model.audit import GateFinding
+    from headgate.model.gate import Gate
     from headgate.store.quarantine import Audit
 
 
@@ -23,11 +24,24 @@ class GateLine:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredGate:
+    """A gate of a dataset, and what it means if it does not hold."""
+
+    gate: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuditLine:
     """What gates said of a result that was published: how many held, and those that did not."""
 
     held: int
     failed: tuple[GateLine, ...]
+
+
+def declared_gates(gates: Iterable[Gate]) -> tuple[DeclaredGate, ...]:
+    """Return the gates of a dataset as they are shown."""
+    return tuple(DeclaredGate(gate.name, gate.severity.value) for gate in gates)
 
 
 def gate_lines(found: Iterable[GateFinding]) -> tuple[GateLine, ...]:

@@ -170,9 +170,10 @@ def _by_key(
             f"SELECT count(*) FROM (SELECT 1 FROM {_side(name, schemas)} GROUP BY {keys} HAVING count(*) > 1)",  # noqa: S608
         )
         if twice:
+            verb = "does" if len(on) == 1 else "do"
+            times = f"{twice:,} {'value comes' if twice == 1 else 'values come'} more than once"
             raise UsageError(
-                f"{', '.join(on)} do not identify the rows of {version.dataset}/{version.key} {name}: "
-                f"{twice:,} values of them come more than once",
+                f"{', '.join(on)} {verb} not identify the rows of {version.dataset}/{version.key} {name}: {times}",
                 hint="Give more columns, or leave out --on to compare rows as a whole.",
             )
     differs = " OR ".join(_differs(pair) for pair in pairs if pair.name not in on) or "false"

@@ -149,8 +149,10 @@ def run_diff(
     changes = [change for change in store.changes(run.id, dataset) if key is None or change.key == key]
     if not changes and dataset is not None:
         made = [part.dataset for part in store.made(run.id)]
-        what = dataset if key is None or dataset not in made else f"{dataset}/{key}"
-        raise UsageError(f"run {run.id} has not made {shown(what)}", hint=known_names(dataset, made))
+        if dataset not in made:
+            raise UsageError(f"run {run.id} has not made {shown(dataset)}", hint=known_names(dataset, made))
+        keys = [change.key for change in store.changes(run.id, dataset)]
+        raise UsageError(f"run {run.id} has not made {shown(f'{dataset}/{key}')}", hint=known_names(str(key), keys))
     found = []
     for name, group in groupby(changes, key=lambda change: change.dataset):
         found.append(_dataset_diff(name, list(group), data_root, on, columns=columns))

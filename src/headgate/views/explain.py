@@ -15,6 +15,7 @@ from headgate.planning.planner import lacking, make_plan, stale
 from headgate.planning.sets import count
 from headgate.project.landing import source_path
 from headgate.store.quarantine import HELD_STATES
+from headgate.views.audit import DeclaredGate, declared_gates
 from headgate.views.history import HistoryEntry, history
 from headgate.views.names import unknown_dataset
 from headgate.views.policies import PolicyView, policy_view
@@ -104,6 +105,7 @@ class Explanation:
         file: Where a source's file lies; empty for a dataset.
         read_by: Who reads it.
         task: What becomes of it in the newest run that plans it.
+        gates: What must hold of its rows before they are published.
         quarantined: Results of it that are held in quarantine, newest first.
         policies: What may run of it at a time, and what follows a failure, in that run or else in one that somebody
             would start now; None for a source.
@@ -126,6 +128,7 @@ class Explanation:
     file: str
     read_by: tuple[Reader, ...]
     task: Task | None
+    gates: tuple[DeclaredGate, ...]
     quarantined: tuple[QuarantinedLine, ...]
     policies: PolicyView | None
 
@@ -171,6 +174,7 @@ def explain(
         file="",
         read_by=_read_by(snapshot, dataset, index),
         task=None,
+        gates=(),
         quarantined=tuple(map(quarantined_line, store.quarantined(dataset=dataset, key=key, states=HELD_STATES))),
         policies=None,
     )
@@ -217,6 +221,7 @@ def _dataset(dataset: Dataset, store: Store, snapshot: Snapshot, found: Explanat
     return replace(
         found,
         kind="dataset",
+        gates=declared_gates(dataset.gates),
         state=state,
         why=text,
         code=(head.code, dataset.code) if head is not None and head.code != dataset.code else None,
@@ -259,9 +264,10 @@ def inputs_moved(dataset: Dataset, snapshot: Snapshot, index: int, made_from: tu
     before.pop((dataset.name, snapshot.grids[dataset.name].key(index)), None)
     now: dict[tuple[str, str], int] = {}
     for parameter, entry in dataset.inputs.items():
-        grid, versions = snapshot.grids[entry.dataset], snapshot.heads[entry.dataset].version
+        grid, heads = snapshot.grids[entry.dataset], snapshot.heads[entry.dataset]
+        versions, gone = heads.version, heads.absent if entry.allow_missing else ()
         for upstream in upstream_of(snapshot, dataset.name, parameter, index).tolist():
-            if versions[upstream]:
+            if versions[upstream] and upstream not in gone:
                 now[entry.dataset, grid.key(upstream)] = max(int(versions[upstream]), 0)
     return tuple(
         Moved(*place, before.get(place), now.get(place))

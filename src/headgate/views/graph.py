@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headgate.model.dataset import Dataset
 from headgate.model.mapping import describe
 from headgate.planning.graph import order
+from headgate.views.audit import DeclaredGate, declared_gates
 
 if TYPE_CHECKING:
     from headgate.project.load import Project
@@ -28,6 +29,7 @@ class Node:
         declared_at: ``file:line``.
         path: Pattern of a source's files; empty for a dataset.
         code: Fingerprint of a dataset's code; empty for a source.
+        gates: What must hold of a dataset's rows before they are published.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Node:
     declared_at: str
     path: str = ""
     code: str = ""
+    gates: tuple[DeclaredGate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def graph(project: Project, now_ms: int) -> GraphView:
                 declared_at=declared.declared_at,
                 path="" if isinstance(declared, Dataset) else declared.pattern,
                 code=declared.code if isinstance(declared, Dataset) else "",
+                gates=declared_gates(declared.gates) if isinstance(declared, Dataset) else (),
             )
         )
         if isinstance(declared, Dataset):

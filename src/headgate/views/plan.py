@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from headgate.model.reason import Why
 from headgate.planning.codec import plan_hash, plan_to_json
+from headgate.planning.empty import empty_because
 from headgate.planning.planner import lacking
-from headgate.planning.scope import empty_because
 from headgate.views.ranges import KeyRange, key_ranges
 from headgate.views.task import is_cut_as_then, mask_of
 

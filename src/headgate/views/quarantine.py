@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headgate.drivers.quarantine import named_quarantined
 from headgate.errors import UsageError
 from headgate.model.names import shown
+from headgate.model.run import RunState
 from headgate.model.schema_diff import schema_diff
 from headgate.model.version import Version
 from headgate.store.quarantine import HELD_STATES, QuarantineState
@@ -94,7 +95,7 @@ class QuarantinedView:
         files: Its files, staged.
         schema: Its columns and their types.
         head: The version that readers see; None for none.
-        can_replace: Whether the head has not moved on since the attempt started.
+        why_not: Why it cannot be released; empty if, as far as can be told, it can.
     """
 
     line: QuarantinedLine
@@ -102,7 +103,7 @@ class QuarantinedView:
     files: tuple[File, ...]
     schema: tuple[tuple[str, str], ...] | None
     head: HeadBeside | None
-    can_replace: bool
+    why_not: str
 
 
 def quarantined(store: Store, *, everything: bool, limit: int) -> tuple[QuarantinedLine, ...]:
@@ -182,8 +183,22 @@ def quarantined_view(store: Store, attempt: int) -> QuarantinedView:
         candidate.files,
         candidate.schema,
         beside,
-        identity == found.expects,
+        _why_not(store, found, identity),
     )
+
+
+def _why_not(store: Store, found: Quarantined, head: int | None) -> str:
+    """Return why a result cannot be released, beside the identity of the present head; empty if nothing is known."""
+    candidate = found.candidate
+    if found.state is not QuarantineState.HELD:
+        return f"it was {found.state} already"
+    run = store.run(candidate.run)
+    if run is not None and run.state is RunState.DISCARDED:
+        return f"run {run.id}, which it belongs to, was discarded"
+    if head != found.expects:
+        return "the head has moved on since it was made"
+    held = dict(store.held(candidate.dataset)).get(candidate.key)
+    return f"rollback {held} holds the partition" if held else ""
 
 
 def query_quarantined(store: Store, data_root: Path, attempt: int, sql: str) -> Answer:

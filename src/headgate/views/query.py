@@ -16,7 +16,7 @@ from headgate.errors import HeadgateError, UnavailableError, UsageError
 from headgate.model.names import shown
 from headgate.tables import layout
 from headgate.tables.opened import Piece, duckdb_select
-from headgate.tables.verify import verify_file
+from headgate.tables.verify import verify_file, verify_for_reading
 from headgate.views.names import known_names
 from headgate.views.table import visible
 
@@ -184,7 +184,7 @@ def _show(
     ]
     used += files
     if files:
-        for item in files:
+        for item in {item.path: item for item in files}.values():
             _require(item)
         # Looking into every file for its columns takes longer than most queries.
         differ = len({version.schema for version in readable}) > 1
@@ -200,13 +200,9 @@ def _lock(connection: duckdb.DuckDBPyConnection, used: Sequence[_Used]) -> None:
 
 
 def _require(item: _Used) -> None:
-    """Raise if a file is not there with the size that it had when it was published."""
-    try:
-        size = item.path.stat().st_size
-    except OSError as error:
-        raise _damaged(item, f"{item.path} cannot be read: {error.strerror}") from None
-    if size != item.file.bytes:
-        raise _damaged(item, f"{item.path} has {size} bytes instead of {item.file.bytes}")
+    """Raise if a file is not what was published, as far as its size or, if it is small, its hash say."""
+    for problem in verify_for_reading(item.path, item.file):
+        raise _damaged(item, problem)
 
 
 def _damaged(item: _Used, what: str) -> UnavailableError:

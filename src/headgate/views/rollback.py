@@ -14,7 +14,7 @@ from headgate.views.ranges import KeyRange, key_ranges
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from headgate.drivers.rollback_gates import GateWarning
+    from headgate.drivers.rollback_gates import GateWarning, LookedAgain
     from headgate.model.grid import Grid
     from headgate.model.rollback import Move, Partition, TakeBack
     from headgate.model.run import Run
@@ -69,6 +69,7 @@ class RolledBackView:
         held: How many partitions are held until it is resolved.
         stale: What is stale or missing because of it.
         warnings: Gates that do not hold for what readers see again.
+        not_asked: Gates that were not asked everywhere, since what they compare with is not known any more.
     """
 
     run: str
@@ -76,6 +77,7 @@ class RolledBackView:
     held: int
     stale: tuple[Group, ...]
     warnings: tuple[GateWarning, ...]
+    not_asked: tuple[str, ...]
 
 
 def rollback_view(grids: Mapping[str, Grid], found: TakeBack) -> RollbackView:
@@ -97,7 +99,7 @@ def rollback_view(grids: Mapping[str, Grid], found: TakeBack) -> RollbackView:
 
 
 def rolled_back_view(
-    run: Run, found: TakeBack, *, held: int, before: Snapshot, after: Snapshot, warnings: tuple[GateWarning, ...]
+    run: Run, found: TakeBack, *, held: int, before: Snapshot, after: Snapshot, looked: LookedAgain
 ) -> RolledBackView:
     """Return a rollback that was done.
 
@@ -107,7 +109,7 @@ def rolled_back_view(
         held: How many partitions are held.
         before: How things stood before it.
         after: How they stand since.
-        warnings: What gates say of it.
+        looked: What gates say of it.
     """
     stale_now = []
     for name in after.datasets:
@@ -115,7 +117,8 @@ def rolled_back_view(
         indices = np.flatnonzero(is_new)
         if len(indices):
             stale_now.append(Group(name, len(indices), key_ranges(after.grids[name], indices)))
-    return RolledBackView(run.id, rollback_view(after.grids, found), held, tuple(stale_now), warnings)
+    moved = rollback_view(after.grids, found)
+    return RolledBackView(run.id, moved, held, tuple(stale_now), looked.warnings, looked.not_asked)
 
 
 def _groups(grids: Mapping[str, Grid], places: Sequence[tuple[str, str]]) -> tuple[Group, ...]:

@@ -43,7 +43,7 @@ class RunRecord:
         skipped: Tasks that were not built because their inputs turned out to be unchanged; 0 while that is not known.
         taken: Tasks that were not built because another run had made them; 0 while that is not known.
         quarantined: How many of its results are held in quarantine.
-        warnings: Of how many of its published results a gate has warned.
+        warnings: Of how many of its published results a gate has warned, by dataset.
     """
 
     run: RunLine
@@ -57,7 +57,7 @@ class RunRecord:
     skipped: int
     taken: int
     quarantined: int
-    warnings: int
+    warnings: dict[str, int]
 
 
 def run_record(store: Store, run: Run) -> RunRecord:

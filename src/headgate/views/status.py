@@ -130,7 +130,7 @@ class RunStatus:
         breakers: Circuit breakers that are open, of whatever.
         why: Why tasks do not run; None if that was not asked for.
         quarantined: How many of its results are held in quarantine.
-        warnings: Of how many of its published results a gate has warned.
+        warnings: Of how many of its published results a gate has warned, by dataset.
         staged: What has become visible of a run that publishes together; None for others.
     """
 
@@ -142,7 +142,7 @@ class RunStatus:
     breakers: tuple[BreakerLine, ...]
     why: Why | None
     quarantined: int
-    warnings: int
+    warnings: dict[str, int]
     staged: StagedView | None
 
 

@@ -11,18 +11,19 @@ from headgate.errors import UnavailableError, UsageError
 from headgate.model.names import shown
 from headgate.tables import layout
 from headgate.tables.opened import Piece
+from headgate.tables.verify import verify_bytes, verify_for_reading
 from headgate.views.names import known_names
 from headgate.views.reading import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     import duckdb
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-    from headgate.model.version import Version
+    from headgate.model.version import File, Version
     from headgate.store.store import Store
     from headgate.tables.unified import Groups
 
@@ -61,13 +62,26 @@ class Table:
         """Return the rows as a Polars LazyFrame."""
         from headgate.tables import unified
 
-        return unified.polars(self._groups()) if self.versions else unified.polars(self._nothing()).head(0)
+        return unified.polars(self._checked()) if self.versions else unified.polars(self._nothing()).head(0)
 
     def arrow(self) -> pa.Table:
-        """Return the rows as a pyarrow Table."""
+        """Return the rows as a pyarrow Table.
+
+        Raises:
+            UnavailableError: A data file is not there any more, or is damaged.
+        """
+        import pyarrow as pa
+
         from headgate.tables import unified
 
-        return unified.arrow_table(self._groups()) if self.versions else unified.arrow_table(self._nothing())[:0]
+        try:
+            return unified.arrow_table(self._groups()) if self.versions else unified.arrow_table(self._nothing())[:0]
+        except (OSError, pa.ArrowException) as error:
+            # Only now, since Arrow itself checks what it reads: which file it was.
+            for version, file in self._files():
+                for problem in verify_bytes(layout.resolve(self.root, file.path), file):
+                    raise _damaged(version, problem) from error
+            raise
 
     def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
         """Return the rows as a relation of a connection of DuckDB; of the default one, so that SQL can name it."""
@@ -77,13 +91,24 @@ class Table:
 
         found = connection or duckdb.default_connection()
         return (
-            unified.duckdb(self._groups(), found) if self.versions else unified.duckdb(self._nothing(), found).limit(0)
+            unified.duckdb(self._checked(), found) if self.versions else unified.duckdb(self._nothing(), found).limit(0)
         )
 
     def pandas(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame."""
         frame: pd.DataFrame = self.arrow().to_pandas()
         return frame
+
+    def _checked(self) -> Groups:
+        """Return the files likewise, for libraries that do not look at checksums of pages."""
+        for version, file in self._files():
+            for problem in verify_for_reading(layout.resolve(self.root, file.path), file):
+                raise _damaged(version, problem)
+        return self._groups()
+
+    def _files(self) -> Iterable[tuple[Version, File]]:
+        """Return each file once, with the version that it belongs to, or one of those in a pack."""
+        return {file.path: (version, file) for version in self.versions for file in version.files}.values()
 
     def _groups(self) -> Groups:
         """Return the files by schema, that of the newest version first."""

@@ -12,6 +12,7 @@ from headgate.model.run import AttemptState, RunKind, RunState, has_failed
 from headgate.planning.codec import plan_from_json
 from headgate.planning.planner import with_problems
 from headgate.planning.sets import covered
+from headgate.store.quarantine import QuarantineState
 from headgate.views.status import FailureLine, failure_line, state_now
 from headgate.views.waiting import Hold, hold, said
 
@@ -139,9 +140,9 @@ class _InRun:
             found = hold(Wait.BLOCKED, self._run.id, dataset, by)
             return replace(task, state="blocked", wait=found.text, hold=found, waits_for=waits_for)
         if self._state is RunState.FAILED:
-            # What was missing then may be there now.
-            state = "not built" if self._has_missing(dataset) else "skipped"
-            return replace(task, state=state)
+            # What was missing then, or held in quarantine, may be there now.
+            was_blocked = self._has_missing(dataset) or self._waited_for_release(dataset, index)
+            return replace(task, state="not built" if was_blocked else "skipped")
         found = self._hold(dataset, last, has_upstream=bool(waits_for))
         return replace(task, wait=found.text, hold=found, waits_for=waits_for)
 
@@ -181,6 +182,15 @@ class _InRun:
             if at in failed.get(name, ()):
                 return f"{name}/{self._snapshot.grids[name].key(at)}"
         return "" if is_missing and self._lacks(dataset, index) else None
+
+    def _waited_for_release(self, dataset: str, index: int) -> bool:
+        """Return whether something upstream was released from quarantine after the run had ended."""
+        ended, released = self._run.finished_ms, set()
+        for one in self._store.quarantined(run=self._run.id, states=frozenset({QuarantineState.RELEASED})):
+            grid = self._snapshot.grids.get(one.candidate.dataset)
+            if grid is not None and ended is not None and one.decided_ms is not None and one.decided_ms >= ended:
+                released.add((one.candidate.dataset, grid.find(one.candidate.key)))
+        return bool(released) and any(above in released for above in self._upstream_in_run(dataset, index))
 
     def _lacks(self, dataset: str, index: int) -> bool:
         """Return whether something that a task needs is missing now."""

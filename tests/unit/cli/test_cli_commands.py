@@ -75,7 +75,7 @@ def test_check_as_json(shop: str) -> None:
 
 
 def test_status_as_json_is_a_list_of_runs(shop: str) -> None:
-    assert data("-C", shop, "status") == {"runs": [], "breakers": [], "stuck_mirrors": [], "holds": []}
+    assert data("-C", shop, "status") == {"runs": [], "breakers": [], "stuck_mirrors": {}, "holds": []}
     assert f"headgate -C {shop} plan" in call("-C", shop, "status").stdout
 
 

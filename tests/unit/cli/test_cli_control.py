@@ -16,6 +16,7 @@ from headgate.drivers.session import Session
 from headgate.drivers.submission import new_run
 from headgate.model.plan import Request
 from headgate.model.run import RunState
+from headgate.project.load import load
 from headgate.store.sqlite import open_store
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def test_a_run_that_was_paused_does_not_stay_so_when_it_is_taken_up_by_hand(root
     found = store.run(run)
     assert found is not None
     is_retry = state is RunState.CANCELLED
-    hand_over(store, found, {}, is_new=False, retry=is_retry, reason="go", author="ada", lifts_pause=True)
+    hand_over(store, load(root), found, is_new=False, retry=is_retry, reason="go", author="ada", lifts_pause=True)
     found = store.run(run)
     assert found is not None
     assert json.loads(found.controls) == {"concurrency": 2}

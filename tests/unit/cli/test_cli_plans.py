@@ -248,6 +248,9 @@ def test_plans_of_another_project_expired_and_used_ones_are_refused(root: Path) 
     assert "expired" in shown
     assert f"was run as {run}" in shown
     assert data(root, "plan", "show", "eee")["plan"]["standing"] == "expired"
+    # Nor is one of another project suggested.
+    assert "ffffffffffff" not in shown
+    assert "ffffffffffff" not in refused(root, "plan", "show", "0")
 
 
 def test_a_beginning_of_several_plans_is_refused(root: Path) -> None:
@@ -370,6 +373,7 @@ def test_a_plan_that_needs_approval_says_who_may_and_is_approved_by_another(
         f"plan {name} is approved\n  headgate -C {root} backfill --plan {name}\n"
     )
     assert "nobody is there to confirm" in refused(root, "backfill", "--plan", name)
+    assert f"plan={name}  fine\n" in call(root, "journal").stdout
     assert "  approved by bob at 20" in call(root, "plan", "show", name).stdout
     record = data(root, "plan", "show", name)["record"]
     assert (record["standing"], [one["author"] for one in record["decisions"]]) == ("ready", ["bob"])

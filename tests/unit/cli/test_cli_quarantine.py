@@ -138,7 +138,7 @@ def test_one_of_them_is_shown_with_all_gates_and_what_comes_next(root: Path) -> 
     assert f"headgate -C {root} quarantine release 1 --reason WHY publishes it" in out
     assert call(root, "show", "flights", "2024-01-01").stdout == out
     view = data(root, "show", "1")
-    assert (view["can_replace"], view["head"], len(view["gates"])) == (True, None, 2)
+    assert (view["why_not"], view["head"], len(view["gates"])) == ("", None, 2)
     call(root, "release", "1", "--reason", "fine")
     out = call(root, "show", "1").stdout
     assert "is released\n" in out

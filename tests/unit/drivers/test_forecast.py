@@ -195,6 +195,15 @@ slot_hour = 2
     assert sized.forecast().cost is None
 
 
+def test_what_is_cheap_adds_up(sized: Sized) -> None:
+    for day in (1, 2, 3):
+        sized.land(day, SMALL)
+    sized.configure('[datasets.sales]\ntypical = "1s"\n[datasets.doubled]\ntypical = "2s"\n[rates]\nslot_hour = 0.01')
+    found = sized.forecast()
+    assert [one.cost and one.cost.amount for one in found.datasets] == [8.333e-06, 1.6667e-05]
+    assert found.cost == Cost(2.5e-05, "", is_partial=False)
+
+
 def test_a_recorded_forecast_is_compared_with_what_the_run_took(sized: Sized) -> None:
     for day in (1, 2):
         sized.land(day, SMALL)

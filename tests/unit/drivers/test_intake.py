@@ -13,7 +13,7 @@ from headgate.drivers.live import Coordinator
 from headgate.drivers.submission import new_run
 from headgate.drivers.takeover import take_over
 from headgate.drivers.world import look
-from headgate.errors import UnavailableError
+from headgate.errors import ConflictError, UnavailableError
 from headgate.executors.inline import InlineExecutor
 from headgate.model.plan import Request
 from headgate.model.run import RunState
@@ -40,6 +40,11 @@ KEYS = headgate.static(["a", "b", "c", "d"])
 
 @headgate.dataset(partitions=KEYS)
 def first(ctx: headgate.Context) -> pa.Table:
+    return pa.table({"attempt": [ctx.attempt]})
+
+
+@headgate.dataset(partitions=headgate.daily("2024-01-01", "2024-01-11"))
+def days(ctx: headgate.Context) -> pa.Table:
     return pa.table({"attempt": [ctx.attempt]})
 
 
@@ -91,11 +96,17 @@ def store(project: Project, opener: Callable[[], Store]) -> Iterator[Store]:
     opened.close()
 
 
-def handed_over(project: Project, store: Store, dataset: str) -> tuple[str, int]:
+def handed_over(project: Project, store: Store, *datasets: str, **request: str) -> tuple[str, int]:
     """Leave a run to the coordinator; return its id and the number of the request."""
-    plan = make_plan(look(project, store, now_ms()).snapshot, Request((dataset,)))
+    plan = make_plan(look(project, store, now_ms()).snapshot, Request(datasets, **request))
     run = new_run(plan, RunState.QUEUED, reason="more", author="bob", service_class="backfill")
-    return run.id, hand_over(store, run, {"backfill": 50}, is_new=True, retry=False, reason="more", author="bob")
+    return run.id, hand_over(store, project, run, is_new=True, retry=False, reason="more", author="bob")
+
+
+def with_later_days(project: Project) -> Project:
+    """Return the project as somebody else loads it after its days were made to start later."""
+    (project.root / "handed_over.py").write_text(PIPELINE.replace('"2024-01-01"', '"2024-01-05"'))
+    return load(project.root)
 
 
 def drive(project: Project, store: Store, open_again: Callable[[], Store], watching: Watching) -> None:
@@ -173,3 +184,38 @@ def test_a_run_that_was_cancelled_meanwhile_is_left_alone(
     assert found is not None
     assert found.state is RunState.CANCELLED
     assert store.made(run) == []
+
+
+def test_what_two_runs_would_both_build_is_named(project: Project, store: Store) -> None:
+    run, _ = handed_over(project, store, "first", "days", start="2024-01-02", end="2024-01-09")
+    with pytest.raises(ConflictError) as refused:
+        handed_over(project, store, "days", end="2024-01-04")
+    assert refused.value.message == (
+        f"run {run} is under way and builds 2 of these partitions of days (2024-01-02 to 2024-01-03)"
+    )
+    with pytest.raises(ConflictError) as refused:
+        handed_over(project, store)
+    assert refused.value.message == (
+        f"run {run} is under way and builds 7 of these partitions of days (2024-01-02 to 2024-01-08) "
+        "and 4 of first (a to d)"
+    )
+    handed_over(project, store, "days", start="2024-01-09")
+
+
+def test_partitions_that_were_cut_otherwise_are_not_compared(project: Project, store: Store) -> None:
+    run, _ = handed_over(project, store, "days", end="2024-01-03")
+    changed = with_later_days(project)
+    with pytest.raises(ConflictError) as refused:
+        handed_over(changed, store, "days", start="2024-01-06")
+    assert f"run {run} is under way and builds days partitioned by day 2024-01-01" in refused.value.message
+    assert "which is partitioned by day 2024-01-05" in refused.value.message
+
+
+def test_who_runs_newer_definitions_than_the_coordinator_is_told_so(
+    project: Project, store: Store, opener: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.drivers.live.COMMANDS_EVERY_S", 0)
+    _, request = handed_over(with_later_days(project), store, "days")
+    drive(project, store, opener, Watching())
+    expected = "days was changed after the coordinator that is alive had started: let that end first"
+    assert store.command_answer(request) == expected

@@ -260,7 +260,7 @@ def ranged(n: int, batch: int, **changes) -> Stage:
 def test_a_ranged_attempt_takes_one_slot_and_as_long_as_its_longest_partition():
     one = setting(ranged(4, 2), behaviour=replace(takes(1000), factors=np.array([1.0, 3.0, 2.0, 1.0])))
     found = simulate(one, runs=1)
-    assert (found.elapsed_ms, found.attempts, found.busy_ms) == ((5000,), (4,), (5000,))
+    assert (found.elapsed_ms, found.attempts, found.busy_ms) == ((5000,), (2,), (5000,))
     assert elapsed_ms(setting(ranged(4, 2), slots=2)) == 1000
     assert elapsed_ms(setting(ranged(10, 4), stage(3, dataset="t"), slots=2)) == 3000
 
@@ -269,7 +269,8 @@ def test_what_fails_in_a_ranged_attempt_is_tried_alone():
     policy = RetryPolicy(attempts=9, backoff_ms=0, budget=1.0)
     lucky = simulate(setting(ranged(40, 4, retry=policy), slots=2, behaviour=takes(1000, fails=0.2)), runs=20)
     assert lucky.complete == 1
-    assert 44 < lucky.attempts[0] < 60
+    assert 14 < lucky.attempts[0] < 30
     assert lucky.elapsed_ms[0] > 5000
     chunked = replace(takes(1000), chunks=np.array([0, 4]), partitions=8, together=4)
-    assert elapsed_ms(setting(stage(2), behaviour=chunked)) == 2000
+    found = simulate(setting(stage(2), behaviour=chunked), runs=1)
+    assert (found.elapsed_ms, found.attempts) == ((2000,), (2,))

@@ -79,9 +79,10 @@ def test_discarding_is_for_good(store: Store) -> None:
     assert discard(store, "latest", author="bob", reason="wrong").state is RunState.DISCARDED
     assert list(store.heads("flights")) == []
     assert store.staged_runs() == []
-    with pytest.raises(ConflictError, match="r1 is discarded"):
+    with pytest.raises(ConflictError, match="r1 was discarded already") as caught:
         discard(store, "r1", author="bob", reason="wrong")
-    with pytest.raises(ConflictError, match="r1 is discarded"):
+    assert caught.value.hint == ""
+    with pytest.raises(ConflictError, match="r1 was discarded: start a new backfill"):
         publish(store, "r1", author="bob", reason="right")
     assert kinds(store)[-2:] == ["discard refused", "publish refused"]
 

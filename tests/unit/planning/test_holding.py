@@ -12,9 +12,9 @@ from headgate.model.partitioning import daily
 from headgate.model.plan import Request
 from headgate.model.verdict import Override
 from headgate.planning.codec import plan_from_json, plan_hash, plan_to_json
+from headgate.planning.empty import empty_because
 from headgate.planning.guard_rails import Facts, judge
 from headgate.planning.planner import make_plan
-from headgate.planning.scope import empty_because
 
 if TYPE_CHECKING:
     from headgate.planning.snapshot import Snapshot

@@ -7,8 +7,8 @@ from planning_worlds import built, dataset, snapshot, source
 
 from headgate.model.partitioning import UNPARTITIONED, daily, hourly, minutely, monthly, static, weekly
 from headgate.model.plan import Request
+from headgate.planning.empty import empty_because
 from headgate.planning.planner import make_plan
-from headgate.planning.scope import empty_because
 
 DAYS = daily("2013-03-25")  # seven of them have ended
 
@@ -60,6 +60,19 @@ def test_all_up_to_date():
     assert said(week(), "clean", start="2013-03-26", end="2013-03-27") == (
         "the only partition in this range is up to date"
     )
+
+
+def test_what_is_stale_above_of_what_is_up_to_date_is_said_with_how_to_ask_for_it():
+    world = built(snapshot(dataset("a", DAYS), dataset("b", DAYS, "a"), dataset("s", DAYS, "b")))
+    world.datasets["b"] = dataset("b", DAYS, "a", code="newer")
+    assert said(world, "s") == "all 7 partitions are up to date; b upstream is stale: +s"
+    assert said(world, "s", end="2013-03-26") == (
+        "the only partition in this range is up to date; b upstream is stale: +s"
+    )
+    world.datasets["a"] = dataset("a", DAYS, code="newer")
+    assert said(world, "s") == "all 7 partitions are up to date; a and b upstream are stale: +s"
+    world.heads["a"].held.update(dict.fromkeys(range(7), "r1"))
+    assert said(world, "s") == "all 7 partitions are up to date; b upstream is stale: +s"
 
 
 def test_a_range_without_partitions_says_which_there_are():

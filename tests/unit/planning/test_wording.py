@@ -32,6 +32,7 @@ def test_a_length_of_time_is_rounded_up(ms: float, text: str) -> None:
         (8.0, "8.00 EUR"),
         # More than a limit of 50 looks like more.
         (50.0001, "50.01 EUR"),
+        (50.000000001, "50.01 EUR"),
         (12_345.67, "12,345.67 EUR"),
     ],
 )

@@ -6,13 +6,23 @@ from headgate.project.amounts import length_ms, length_text, minute_of_day, mont
 
 
 @pytest.mark.parametrize(
-    ("value", "ms"), [(90, 90_000), (0.5, 500), ("90s", 90_000), ("1.5 h", 5_400_000), ("0.001s", 1), ("10m", 600_000)]
+    ("value", "ms"),
+    [
+        (90, 90_000),
+        (0.5, 500),
+        ("90s", 90_000),
+        ("1.5 h", 5_400_000),
+        ("0.001s", 1),
+        ("10m", 600_000),
+        ("7d", 604_800_000),
+        ("2w", 1_209_600_000),
+    ],
 )
 def test_lengths(value, ms):
     assert length_ms(value) == ms
 
 
-@pytest.mark.parametrize("value", [0, -1, "0s", "10", "m", "1d", True, float("nan"), float("inf"), None, [], "\u0661s"])
+@pytest.mark.parametrize("value", [0, -1, "0s", "10", "m", "1y", True, float("nan"), float("inf"), None, [], "\u0661s"])
 def test_what_is_no_length(value):
     assert length_ms(value) is None
 

@@ -257,7 +257,7 @@ def test_an_unknown_class(policies):
         ("[classes.fresh]\nweight = 0", "classes.fresh.weight must be at least 0.001, got 0", ""),
         (
             "[classes.fresh]\npatience = 0",
-            'classes.fresh.patience must be a length of time, such as 90, "90s", "10m" or "2h", got 0',
+            'classes.fresh.patience must be a length of time, such as 90, "90s", "10m", "2h" or "7d", got 0',
             "",
         ),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,11 @@ def version(root: Path, number: int, frame: pl.DataFrame) -> Version:
     (root / path).parent.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(root / path)
     size = (root / path).stat().st_size
+    hashed = f"sha256:{hashlib.sha256((root / path).read_bytes()).hexdigest()}"
     schema = schema_text(frame.to_arrow().schema)
-    return Version(number, "sales", "k", (File(path, len(frame), size, ""),), len(frame), size, f"c{number}", schema, 1)
+    return Version(
+        number, "sales", "k", (File(path, len(frame), size, hashed),), len(frame), size, f"c{number}", schema, 1
+    )
 
 
 def diff(root: Path, before: pl.DataFrame, after: pl.DataFrame, *on: str, columns: bool = False) -> Any:
@@ -85,7 +89,7 @@ def test_null_in_a_key_is_a_value_like_others(tmp_path: Path) -> None:
 
 
 def test_a_key_that_identifies_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="id do not identify the rows of sales/k before: 1 values"):
+    with pytest.raises(UsageError, match="id does not identify the rows of sales/k before: 1 value comes"):
         diff(tmp_path, BEFORE, BEFORE.head(4), "id")
     with pytest.raises(UsageError, match="no column 'nope'") as caught:
         diff(tmp_path, BEFORE, BEFORE.head(4), "nope")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headgate.drivers.clock import now_ms
+from headgate.views.explain import explain
 from headgate.views.graph import Link, graph
 
 if TYPE_CHECKING:
@@ -28,3 +29,23 @@ def test_the_graph_has_every_node_in_order_and_every_edge(shop: Shop) -> None:
         Link("total", "trend", "trend", "overlapping windows", allow_missing=False),
         Link("told", "total", "total", "overlapping windows", allow_missing=False),
     )
+
+
+def test_gates_are_listed_with_what_follows_from_them(shop: Shop) -> None:
+    gates = "gates=[headgate.not_null('name'), headgate.moves(rows=0.5), headgate.unique('name', severity='warn')]"
+    shop.edit(
+        "@headgate.dataset(partitions=DAYS)\ndef sales", f"@headgate.dataset(partitions=DAYS, {gates})\ndef sales"
+    )
+    nodes = {node.name: node for node in graph(shop.project(), now_ms()).datasets}
+    assert [(one.gate, one.severity) for one in nodes["sales"].gates] == [
+        ("not_null(name)", "block"),
+        ("moves(rows)", "approve"),
+        ("unique(name)", "warn"),
+    ]
+    assert nodes["trend"].gates == nodes["landed"].gates == ()
+    store = shop.store()
+    try:
+        found = explain(shop.project(), store, shop.snapshot(store), "sales", "2024-01-02")
+    finally:
+        store.close()
+    assert found.gates == nodes["sales"].gates

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+import headgate
 from headgate.errors import UnavailableError, UsageError
 from headgate.views.query import query
 from headgate.views.reading import reading
@@ -199,6 +200,20 @@ def test_a_damaged_data_file_of_the_same_size_is_named(shop: Shop, damaged: slic
     path.write_bytes(content)
     with pytest.raises(UnavailableError, match=r"sales/2024-01-02 is damaged: .* has the hash"):
         rows(shop.root, "select * from sales order by value")
+
+
+def test_a_small_data_file_that_reads_well_and_is_not_what_was_published_is_named(shop: Shop) -> None:
+    shop.backfill("sales")
+    path = min((shop.root / "data" / "sales").rglob("2024-01-02*.parquet"))
+    content = path.read_bytes()
+    assert b"parquet-cpp-arrow" in content
+    path.write_bytes(content.replace(b"parquet-cpp-arrow", b"parquet-cpp-arroW"))
+    with pytest.raises(UnavailableError, match=r"sales/2024-01-02 is damaged: .* has the hash"):
+        rows(shop.root, "from sales")
+    table = headgate.read("sales", project=shop.root)
+    for read in (table.polars, table.duckdb):
+        with pytest.raises(UnavailableError, match=r"sales/2024-01-02 is damaged: .* has the hash"):
+            read()
 
 
 def test_an_effect_has_no_files(built: Path) -> None:

@@ -155,6 +155,6 @@ def test_a_file_that_is_gone_and_may_be_missing_is_named(shop: Shop) -> None:
     found = why(shop, "sales", "2024-01-04")
     assert found.sentence == (
         "sales/2024-01-04 is in the plan because "
-        f"it was made from version {recorded.id} of landed/2024-01-04, which is not there any more"
+        f"it was made from version {recorded.id} of landed/2024-01-04, which is no input any more"
     )
     assert found.steps[0].moved == (Moved("landed", "2024-01-04", recorded.id, None),)

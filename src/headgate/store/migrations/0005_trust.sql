@@ -15,6 +15,18 @@ SELECT c.attempt, coalesce((SELECT r.id FROM run r WHERE r.n = c.run), '') AS ru
 FROM checkpoint c
 JOIN dataset d ON d.id = c.dataset;
 
+-- Of those that went out as one call of the function: the first of them; NULL for one that went out by itself.
+ALTER TABLE attempt ADD COLUMN lead INTEGER;
+
+DROP VIEW attempts;
+
+CREATE VIEW attempts AS
+SELECT a.id, r.id AS run, d.name AS dataset, a.key, a.number, a.state, a.path, a.expects, a.started_ms,
+    a.finished_ms, a.error_class, a.error, a.hint, a.traceback, a.lead
+FROM attempt a
+JOIN run r ON r.n = a.run
+JOIN dataset d ON d.id = a.dataset;
+
 -- The version whose content this one holds again in other files (a compaction): for planning they are one.
 ALTER TABLE version ADD COLUMN origin INTEGER REFERENCES version (id);
 
@@ -137,6 +149,7 @@ SELECT m.dataset, m.key, m.entry, m.at_ms, m.after, m.after_checkpoint, m.run
 FROM moved m;
 
 -- Versions that a rollback moved a head away from, with no later move back.
+-- An undo, which holds nothing, and going forth to a newer state say nothing against what was there.
 CREATE VIEW withdrawn AS
 SELECT v.id AS version
 FROM version v
@@ -149,7 +162,12 @@ WHERE (
         AND (
             coalesce(a.origin, a.id) = coalesce(v.origin, v.id)
             OR (coalesce(b.origin, b.id) = coalesce(v.origin, v.id) AND EXISTS (
-                SELECT 1 FROM run r WHERE r.n = m.run AND r.kind = 'rollback'
+                SELECT 1
+                FROM journal j
+                WHERE j.seq = m.entry AND j.kind = 'rollback' AND j.body ->> 'held' > 0
+                    AND ((j.body ->> 'to_ms' IS NULL AND j.body ->> 'to_version' IS NULL)
+                        OR (SELECT c.entry FROM checkpoint c WHERE c.attempt = m.before_checkpoint)
+                            > coalesce((SELECT c.entry FROM checkpoint c WHERE c.attempt = m.after_checkpoint), 0))
             ))
         )
     ORDER BY m.id DESC LIMIT 1

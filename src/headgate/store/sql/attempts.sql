@@ -6,7 +6,7 @@ UPDATE meta SET last_id = :last WHERE last_id < :first;
 
 -- name: add_attempt
 -- What it expects to replace is the identity of the head.
-INSERT INTO attempt (id, run, dataset, key, number, state, path, expects, started_ms)
+INSERT INTO attempt (id, run, dataset, key, number, state, path, expects, started_ms, lead)
 VALUES (
     ?1, ?2, ?3, ?4, ?5, 'running', ?6,
     (
@@ -15,7 +15,7 @@ VALUES (
         JOIN version v ON v.id = h.version
         WHERE h.dataset = ?3 AND h.key = ?4
     ),
-    ?7
+    ?7, ?8
 );
 
 -- name: end_attempt
@@ -73,13 +73,15 @@ WHERE id = :attempt AND state <> 'running' AND NOT EXISTS (SELECT 1 FROM batch W
     );
 
 -- name: attempts
-SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
+SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback,
+    lead
 FROM attempts
 WHERE run = :run AND (:dataset IS NULL OR dataset = :dataset) AND (:key IS NULL OR key = :key)
 ORDER BY id;
 
 -- name: running_attempts
-SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback
+SELECT id, run, dataset, key, number, state, path, expects, started_ms, finished_ms, error_class, error, hint, traceback,
+    lead
 FROM attempts WHERE state = 'running' ORDER BY id;
 
 -- name: uncollected_attempts
@@ -99,7 +101,7 @@ GROUP BY a.dataset, a.key;
 
 -- name: last_attempts
 SELECT max(a.id), :run, d.name, a.key, a.number, a.state, a.path, a.expects, a.started_ms, a.finished_ms, a.error_class,
-    a.error, a.hint, a.traceback
+    a.error, a.hint, a.traceback, a.lead
 FROM attempt a
 JOIN dataset d ON d.id = a.dataset
 WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('returned', 'yielded')

@@ -54,12 +54,18 @@ CROSS JOIN head h ON h.dataset = (SELECT id FROM dataset WHERE name = :dataset) 
 CROSS JOIN version v ON v.id = h.version;
 
 -- name: spent_time
-SELECT d.name, count(*), sum(coalesce(c.published_ms, a.finished_ms) - coalesce(c.started_ms, a.started_ms))
-FROM attempt a
-JOIN dataset d ON d.id = a.dataset
-LEFT JOIN checkpoint c ON c.attempt = a.id
-WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('running', 'returned')
-GROUP BY a.dataset
+-- What went out as one call took the time of one.
+SELECT d.name, count(*), sum(t.ended_ms - t.started_ms)
+FROM (
+    SELECT a.dataset, max(coalesce(c.published_ms, a.finished_ms)) AS ended_ms,
+        coalesce(min(c.started_ms), min(a.started_ms)) AS started_ms
+    FROM attempt a
+    LEFT JOIN checkpoint c ON c.attempt = a.id
+    WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('running', 'returned')
+    GROUP BY a.dataset, coalesce(a.lead, a.id)
+) t
+JOIN dataset d ON d.id = t.dataset
+GROUP BY t.dataset
 ORDER BY d.name;
 
 -- name: spent_bytes

@@ -5,10 +5,12 @@ INSERT INTO audit (attempt, gates) VALUES (?, ?);
 SELECT a.attempt, a.gates FROM json_each(:attempts) j CROSS JOIN audit a ON a.attempt = j.value;
 
 -- name: warnings
-SELECT count(*)
+SELECT d.name, count(*)
 FROM checkpoint c
 CROSS JOIN audit a ON a.attempt = c.attempt
-WHERE c.run = (SELECT n FROM run WHERE id = :run) AND json_array_length(a.gates, '$.failed') > 0;
+JOIN dataset d ON d.id = c.dataset
+WHERE c.run = (SELECT n FROM run WHERE id = :run) AND json_array_length(a.gates, '$.failed') > 0
+GROUP BY d.name ORDER BY d.name;
 
 -- name: quarantine_attempt
 INSERT INTO quarantine (attempt, at_ms, candidate, gates)

@@ -33,7 +33,9 @@ SELECT hash FROM plan WHERE substr(hash, 1, length(:prefix)) = :prefix ORDER BY 
 
 -- name: plans
 SELECT hash, project, author, reason, service_class, created_ms, expires_ms, basis, verdict, forecast, '', run
-FROM plan ORDER BY created_ms DESC, rowid DESC LIMIT :limit;
+FROM plan
+WHERE :project IS NULL OR project = :project
+ORDER BY created_ms DESC, rowid DESC LIMIT :limit;
 
 -- name: plan_decisions
 SELECT author, is_approval, reason, at_ms FROM decision WHERE plan = :hash ORDER BY id;

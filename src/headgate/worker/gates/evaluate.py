@@ -101,7 +101,8 @@ def _ask(asks: Sequence[pl.Expr], table: Table) -> Sequence[object]:
         return ()
     named = [ask.alias(f"{n}") for n, ask in enumerate(asks)]
     if table.small is not None:
-        return table.small.select(named).row(0)
+        # Not `select`: handing expressions to other threads takes as long as they do on so few rows.
+        return table.small.select_seq(named).row(0)
     return table.frame.select(named).collect(engine="streaming").row(0)
 
 
