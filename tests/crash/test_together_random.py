@@ -36,9 +36,9 @@ pytestmark = pytest.mark.slow
 SEEDS = (
     [int(os.environ["HEADGATE_TOGETHER_SEED"])]
     if "HEADGATE_TOGETHER_SEED" in os.environ
-    else range(int(os.environ.get("HEADGATE_KILL_ROUNDS", "3")))
+    else range(int(os.environ.get("HEADGATE_KILL_ROUNDS", "2")))
 )
-STEPS = int(os.environ.get("HEADGATE_TOGETHER_STEPS", "7"))
+STEPS = int(os.environ.get("HEADGATE_TOGETHER_STEPS", "6"))
 TIMEOUT_S = 300
 KILLED = -9
 WHY = ("--reason", "together")
@@ -166,8 +166,8 @@ class Play:
             case "mirror":
                 return ("mirror", "--once")
             case _:
-                runs = [run.id for run in self._runs() if run.state in UNDECIDED[name]]
-                return (name, self.chance.choice(runs), *WHY) if runs else None
+                undecided = [run.id for run in self._runs() if run.state in UNDECIDED[name]]
+                return (name, self.chance.choice(undecided), *WHY) if undecided else None
 
     def _backfill(self, *, is_together: bool) -> tuple[str, ...]:
         arguments = ["backfill", "--yes", "--overlap", self.chance.choice(["refuse", "join", "queue"]), *WHY]

@@ -306,7 +306,8 @@ def test_warnings_are_published_and_recorded(place: Place) -> None:
     place.backfill()
     assert len(place.heads()) == DAYS
     assert place.data("status", "latest")["warnings"] == {"sales": 1}
-    assert "1 partition published with warnings: headgate history sales" in place.call("status", "latest")[0]
+    out, _ = place.call("status", "latest")
+    assert f"1 partition published with warnings: headgate -C {place.root} history sales" in out
     (audit,) = (one["audit"] for one in place.data("history", "sales", BAD[0])["versions"])
     assert (audit["held"], [gate["severity"] for gate in audit["failed"]]) == (2, ["warn"])
     assert "warned: " in place.call("explain", "sales", BAD[0])[0]

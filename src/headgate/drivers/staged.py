@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from headgate.crashpoints import crash_point
@@ -62,7 +63,7 @@ def publish(store: Store, text: str, *, author: str, reason: str) -> Run:
         ConflictError: It is not staged, heads have moved since, or this person may not; nothing has changed.
     """
     with refusals_journaled(store, "publish", run=text, author=author, reason=reason):
-        run = named_run(store, text)
+        run = _as_it_stands(store, named_run(store, text))
         if run.state is not RunState.STAGED:
             _refuse_publishing(run)
         _refuse_approver(store, run, author)
@@ -97,7 +98,7 @@ def discard(store: Store, text: str, *, author: str, reason: str) -> Run:
         ConflictError: It does not publish together, is under way, or was published or discarded.
     """
     with refusals_journaled(store, "discard", run=text, author=author, reason=reason):
-        run = named_run(store, text)
+        run = _as_it_stands(store, named_run(store, text))
         if not run.publication.is_staged:
             _refuse_each(run)
         with store.transaction() as tx:
@@ -107,6 +108,12 @@ def discard(store: Store, text: str, *, author: str, reason: str) -> Run:
                 _refuse_discarding(run)
             tx.discard_staged(run.id)
         return named_run(store, run.id)
+
+
+def _as_it_stands(store: Store, run: Run) -> Run:
+    """Return a run; recorded as queued or running while nobody leads, it is interrupted."""
+    is_left = run.state in {RunState.QUEUED, RunState.RUNNING} and store.leader() is None
+    return replace(run, state=RunState.INTERRUPTED) if is_left else run
 
 
 def _refuse_discarding(run: Run) -> NoReturn:

@@ -180,7 +180,8 @@ class Foretold(NamedTuple):
     was_guessed: bool
 
 
-class Spent(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Spent:
     """What the attempts of a dataset took in a run, together; a ranged one counts once."""
 
     dataset: str

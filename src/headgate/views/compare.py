@@ -1,4 +1,4 @@
-"""Compares the rows of two versions of a partition, by DuckDB, which may read their files and nothing else.
+"""Compares the rows of two versions of a partition, by DuckDB.
 
 Columns are named by their places, so no name of a user's gets into a statement.
 """
@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headgate.errors import UsageError
 from headgate.model.names import shown
-from headgate.views.query import query_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from headgate.model.version import Version
+    from headgate.views.query import Versions
 
 Number = float | int | Decimal
 Schema = tuple[tuple[str, str], ...]
@@ -64,14 +63,14 @@ class _Pair(NamedTuple):
 
 
 def compared(
-    before: Version | None, after: Version | None, data_root: Path, on: Sequence[str], *, columns: bool
+    versions: Versions, before: Version | None, after: Version | None, on: Sequence[str], *, columns: bool
 ) -> Counts:
     """Return in what two versions of a partition differ; None stands for one without rows.
 
     Args:
+        versions: Reads them.
         before: What was there.
         after: What is there now.
-        data_root: The data folder.
         on: Columns that identify a row; none to compare rows as a whole.
         columns: Whether to count values of columns, too.
 
@@ -82,20 +81,21 @@ def compared(
     sides = {"before": before, "after": after}
     views = {name: version for name, version in sides.items() if version is not None}
     schemas = {name: version.schema or () for name, version in views.items()}
+    versions.show(views)
     pairs = _pairs(schemas["before"], schemas["after"]) if len(views) == 2 else []
     if len(views) == 2:
         _check_key(views["after"], pairs, on)
         if not pairs:
             added, removed, changed = _count(after), _count(before), None
         elif on:
-            added, removed, changed = _by_key(views, schemas, pairs, on, data_root)
+            added, removed, changed = _by_key(versions, views, schemas, pairs, on)
         else:
-            added, removed, changed = (*_as_a_whole(views, schemas, pairs, data_root), None)
+            added, removed, changed = (*_as_a_whole(versions, schemas, pairs), None)
     else:
         added, removed, changed = _count(after), _count(before), 0 if on else None
     if not columns:
         return Counts(added, removed, changed, {})
-    return Counts(added, removed, changed, _columns(views, schemas, pairs, on, data_root))
+    return Counts(added, removed, changed, _columns(versions, views, schemas, pairs, on))
 
 
 def _count(version: Version | None) -> int:
@@ -128,12 +128,10 @@ def _check_key(version: Version, pairs: Sequence[_Pair], on: Sequence[str]) -> N
             )
 
 
-def _as_a_whole(
-    views: dict[str, Version], schemas: dict[str, Schema], pairs: Sequence[_Pair], data_root: Path
-) -> tuple[int, int]:
+def _as_a_whole(versions: Versions, schemas: dict[str, Schema], pairs: Sequence[_Pair]) -> tuple[int, int]:
     """Return how many rows were added and removed: the difference of multisets."""
     sql = f"SELECT {_surplus(1)}, {_surplus(-1)} FROM ({_weights(schemas, pairs)})"  # noqa: S608
-    added, removed = _row(views, data_root, sql)
+    added, removed = versions.row(sql)
     return added, removed
 
 
@@ -158,15 +156,17 @@ def _side(name: str, schemas: dict[str, Schema]) -> str:
 
 
 def _by_key(
-    views: dict[str, Version], schemas: dict[str, Schema], pairs: Sequence[_Pair], on: Sequence[str], data_root: Path
+    versions: Versions,
+    views: dict[str, Version],
+    schemas: dict[str, Schema],
+    pairs: Sequence[_Pair],
+    on: Sequence[str],
 ) -> tuple[int, int, int]:
     """Return how many rows were added and removed by their key, and how many of the others have changed."""
     key = [pair for pair in pairs if pair.name in on]
     for name, version in views.items():
         keys = ", ".join(getattr(pair, name) for pair in key)
-        (twice,) = _row(
-            {name: version},
-            data_root,
+        (twice,) = versions.row(
             f"SELECT count(*) FROM (SELECT 1 FROM {_side(name, schemas)} GROUP BY {keys} HAVING count(*) > 1)",  # noqa: S608
         )
         if twice:
@@ -177,9 +177,7 @@ def _by_key(
                 hint="Give more columns, or leave out --on to compare rows as a whole.",
             )
     differs = " OR ".join(_differs(pair) for pair in pairs if pair.name not in on) or "false"
-    added, removed, changed = _row(
-        views,
-        data_root,
+    added, removed, changed = versions.row(
         f"SELECT count(*) FILTER (pb IS NULL), count(*) FILTER (pa IS NULL), "  # noqa: S608
         f"count(*) FILTER (pa IS NOT NULL AND pb IS NOT NULL AND ({differs})) FROM {_joined(schemas, key)}",
     )
@@ -199,23 +197,27 @@ def _joined(schemas: dict[str, Schema], key: Sequence[_Pair]) -> str:
 
 
 def _columns(
-    views: dict[str, Version], schemas: dict[str, Schema], pairs: Sequence[_Pair], on: Sequence[str], data_root: Path
+    versions: Versions,
+    views: dict[str, Version],
+    schemas: dict[str, Schema],
+    pairs: Sequence[_Pair],
+    on: Sequence[str],
 ) -> dict[str, ColumnCounts]:
     """Return what became of each column."""
     changed: dict[str, int] = {}
     if on and pairs:
         key = [pair for pair in pairs if pair.name in on]
         counts = ", ".join(f"count(*) FILTER (pa IS NOT NULL AND pb IS NOT NULL AND {_differs(p)})" for p in pairs)
-        found = _row(views, data_root, f"SELECT {counts} FROM {_joined(schemas, key)}")  # noqa: S608
+        found = versions.row(f"SELECT {counts} FROM {_joined(schemas, key)}")  # noqa: S608
         changed = dict(zip((pair.name for pair in pairs), found, strict=True))
     elif pairs:
         one_by_one = ", ".join(
             f"(SELECT greatest({_surplus(1)}, {_surplus(-1)}) FROM ({_weights(schemas, [pair])}))"  # noqa: S608
             for pair in pairs
         )
-        found = _row(views, data_root, f"SELECT {one_by_one}")
+        found = versions.row(f"SELECT {one_by_one}")
         changed = dict(zip((pair.name for pair in pairs), found, strict=True))
-    stats = {name: dict(_stats(name, views[name], schemas, data_root)) for name in views}
+    stats = {name: dict(_stats(versions, name, views[name], schemas[name])) for name in views}
     nothing: tuple[None, None] = (None, None)
     found_columns = {}
     for name in dict.fromkeys(name for side in ("after", "before") for name in stats.get(side, ())):
@@ -227,27 +229,21 @@ def _columns(
 
 
 def _stats(
-    name: str, version: Version, schemas: dict[str, Schema], data_root: Path
+    versions: Versions, name: str, version: Version, schema: Schema
 ) -> Iterator[tuple[str, tuple[int, Number | None]]]:
     """Yield the nulls of each column of one side, and the sum of those that are numbers."""
-    schema = schemas[name]
     if not schema:
         return
     picked = ", ".join(
         f"count(*) - count({name[0]}{n}), {f'sum({name[0]}{n})' if _is_numeric(kind) else 'NULL'}"
         for n, (_, kind) in enumerate(schema)
     )
-    row = _row({name: version}, data_root, f"SELECT {picked} FROM {_side(name, schemas)}")  # noqa: S608
+    row = versions.row(f"SELECT {picked} FROM {_side(name, {name: schema})}")  # noqa: S608
     for n, (column, kind) in enumerate(schema):
         nulls, total = row[2 * n : 2 * n + 2]
         if total is None and _is_numeric(kind) and nulls == _count(version):
             total = 0
         yield column, (nulls, Decimal(total) if isinstance(total, str) else total)
-
-
-def _row(views: dict[str, Version], data_root: Path, sql: str) -> tuple[Any, ...]:
-    (row,) = query_versions(views, data_root, sql).rows
-    return row
 
 
 def _plus(a: Any, b: Any) -> Any:

@@ -16,6 +16,7 @@ from headgate.model.schema_diff import schema_diff
 from headgate.tables.layout import resolve
 from headgate.views.compare import compared
 from headgate.views.names import known_names
+from headgate.views.query import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,18 +154,22 @@ def run_diff(
             raise UsageError(f"run {run.id} has not made {shown(dataset)}", hint=known_names(dataset, made))
         keys = [change.key for change in store.changes(run.id, dataset)]
         raise UsageError(f"run {run.id} has not made {shown(f'{dataset}/{key}')}", hint=known_names(str(key), keys))
-    found = []
-    for name, group in groupby(changes, key=lambda change: change.dataset):
-        found.append(_dataset_diff(name, list(group), data_root, on, columns=columns))
-    return tuple(found)
+    versions = Versions(data_root)
+    try:
+        return tuple(
+            _dataset_diff(name, list(group), versions, data_root, on, columns=columns)
+            for name, group in groupby(changes, key=lambda change: change.dataset)
+        )
+    finally:
+        versions.close()
 
 
 def _dataset_diff(
-    name: str, changes: Sequence[Change], data_root: Path, on: Sequence[str], *, columns: bool
+    name: str, changes: Sequence[Change], versions: Versions, data_root: Path, on: Sequence[str], *, columns: bool
 ) -> DatasetDiff:
     sums = _Sums()
     for change in changes:
-        _add(sums, change, data_root, on, columns=columns)
+        _add(sums, change, versions, data_root, on, columns=columns)
     new = sum(part.rows_before is None for part in sums.parts)
     return DatasetDiff(
         name=name,
@@ -184,7 +189,7 @@ def _dataset_diff(
     )
 
 
-def _add(sums: _Sums, change: Change, data_root: Path, on: Sequence[str], *, columns: bool) -> None:
+def _add(sums: _Sums, change: Change, versions: Versions, data_root: Path, on: Sequence[str], *, columns: bool) -> None:
     """Compare one partition, and add what is different to the sums."""
     before, after = change.before, change.after
     rows_before, rows_after = (0 if side is None else max(side.rows, 0) for side in (before, after))
@@ -201,7 +206,7 @@ def _add(sums: _Sums, change: Change, data_root: Path, on: Sequence[str], *, col
         sums.gone += 1
         sums.parts.append(PartitionDiff(change.key, was, rows_after, None, None, None))
         return
-    counts = compared(old, new, data_root, on, columns=columns)
+    counts = compared(versions, old, new, on, columns=columns)
     for column, one in counts.columns.items():
         sums.columns[column] = sums.columns[column] + one if column in sums.columns else one
     sums.parts.append(PartitionDiff(change.key, was, rows_after, counts.added, counts.removed, counts.changed))

@@ -93,7 +93,8 @@ def test_discarding_is_for_good(store: Store) -> None:
         (RunState.FAILED, "has failed: not all partitions have passed", "headgate retry r1"),
         (RunState.CANCELLED, "is cancelled: not all partitions have passed", "headgate discard r1"),
         (RunState.INTERRUPTED, "is interrupted", "headgate resume r1"),
-        (RunState.RUNNING, "is running", "headgate status r1"),
+        # Nobody leads: what ran was killed.
+        (RunState.RUNNING, "is interrupted", "headgate resume r1"),
         (RunState.SUCCEEDED, "was published already", ""),
     ],
 )
@@ -103,6 +104,13 @@ def test_only_what_has_passed_is_published(store: Store, state: RunState, says: 
         publish(store, "r1", author="bob", reason="now")
     assert hint in caught.value.hint
     assert list(store.heads("flights")) == []
+
+
+def test_what_somebody_runs_is_not_published(store: Store) -> None:
+    stage(store, RunState.RUNNING)
+    with store.lead(), pytest.raises(ConflictError, match="run r1 is running") as caught:
+        publish(store, "r1", author="bob", reason="now")
+    assert caught.value.hint == "Look at headgate status r1."
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from headgate.errors import UsageError
 from headgate.model.version import File, Version
 from headgate.tables.schema import schema_text
 from headgate.views.compare import ColumnCounts, compared
+from headgate.views.query import Versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +34,13 @@ def version(root: Path, number: int, frame: pl.DataFrame) -> Version:
     )
 
 
-def diff(root: Path, before: pl.DataFrame, after: pl.DataFrame, *on: str, columns: bool = False) -> Any:
-    return compared(version(root, 1, before), version(root, 2, after), root, on, columns=columns)
+def diff(root: Path, before: pl.DataFrame | None, after: pl.DataFrame | None, *on: str, columns: bool = False) -> Any:
+    old, new = (frame if frame is None else version(root, n, frame) for n, frame in enumerate((before, after), 1))
+    versions = Versions(root)
+    try:
+        return compared(versions, old, new, on, columns=columns)
+    finally:
+        versions.close()
 
 
 def by_hand(before: pl.DataFrame, after: pl.DataFrame) -> tuple[int, int]:
@@ -141,8 +147,7 @@ def test_sums_of_decimals_are_exact_and_partitions_add_up(tmp_path: Path) -> Non
 
 
 def test_what_was_not_there_before_is_all_added(tmp_path: Path) -> None:
-    after = version(tmp_path, 2, BEFORE)
-    found = compared(None, after, tmp_path, (), columns=True)
+    found = diff(tmp_path, None, BEFORE, columns=True)
     assert found[:3] == (5, 0, None)
     assert found.columns["id"] == ColumnCounts(None, None, 0, None, 14)
-    assert compared(after, None, tmp_path, ("id",), columns=False) == (0, 5, 0, {})
+    assert diff(tmp_path, BEFORE, None, "id") == (0, 5, 0, {})
