@@ -141,7 +141,10 @@ class Play:
         match name:
             case "backfill" | "together":
                 changed = self.chance.sample(TABLES, self.chance.randint(1, 2))
-                self.scene.write(**{one: self.scene.turns[one] + 1 for one in changed})
+                # One partition that is refused keeps a run that publishes together from showing anything.
+                is_clean = self.is_consistent and self.chance.random() < 0.7
+                turns = {one: self.scene.turns[one] + 1 for one in changed}
+                self.scene.write(**{one: turn + (is_clean and turn % 4 not in CLEAN) for one, turn in turns.items()})
                 return self._backfill(is_together=self.is_consistent or name == "together")
             case "rollback":
                 runs = [run for run in self._runs() if run.id != self.first and run.kind is not RunKind.COMPACTION]

@@ -19,7 +19,7 @@ from headgate.store.sqlite import open_store
 from headgate.views.query import query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from headgate.store.store import Store
 
@@ -290,12 +290,6 @@ def keep_reading(root: Path, how: str, *, is_consistent: bool) -> str:
         reads, misses = reads + 1, 0
     return f"{reads}"
 
-
-READERS: dict[str, Callable[[Path], dict[str, list[Row]]]] = {
-    "python": read_by_python,
-    "sql": read_by_sql,
-    "mirror": read_mirror,
-}
 
 if __name__ == "__main__":
     outcome = keep_reading(Path(sys.argv[1]), sys.argv[2], is_consistent=json.loads(sys.argv[3]))

@@ -129,13 +129,19 @@ class Lines:
             if was_stopping and event.run not in self._cancelled:
                 self._luck.note("stopped for another run and ended all the same")
             if not any(self._goes_before(one, event.run) for one in self._left_beside(key)):
-                self._waited.update(dict.fromkeys(self._left_beside(key), event))
+                made = AttemptSucceeded(*key, changed=event.changed or self.inherits_change(key))
+                self._waited.update(dict.fromkeys(self._left_beside(key), made))
 
     def taken(self, key: Key) -> AttemptSucceeded | None:
-        """Return what a task that was skipped took: what an attempt of another run had made meanwhile, or nothing."""
+        """Return what a task that was skipped took: what an attempt of another run had made meanwhile, or nothing.
+
+        Raises `Violation` if something that it reads might still have changed.
+        """
         made = self._waited.get(key)
         if made is None or not self._takes[key]:
             return None
+        if self._waits_for_upstream(key):
+            raise Violation(f"task {key[1]} of run {key[0]} was skipped before what it reads was made")
         self._settled[key] = TaskState.SKIPPED
         if self._rank(made.run) > self._rank(key[0]):
             self._luck.note("taken over by a higher class")
@@ -164,7 +170,7 @@ class Lines:
         left = list(self._left_beside((event.run, event.task)))
         # One that took it waits for what it reads in its own run, and the others wait for that.
         is_over = not any(map(self._waits_for_upstream, left))
-        if left and is_over and all(self._takes[one] and self._waited.get(one) is event for one in left):
+        if left and is_over and all(self._takes[one] and self._has_waited(one, event) for one in left):
             raise Violation(f"task {event.task} of run {event.run} was made, and {left} wait for it all the same")
 
     def _left_beside(self, key: Key) -> Iterator[Key]:
@@ -173,6 +179,10 @@ class Lines:
             for run, task in self._places[self._partition(*key)].items():
                 if run != key[0] and self._states[run][task] not in ENDED:
                     yield run, task
+
+    def _has_waited(self, key: Key, event: AttemptSucceeded) -> bool:
+        made = self._waited.get(key)
+        return made is not None and (made.run, made.task) == (event.run, event.task)
 
     def _waits_for_upstream(self, key: Key) -> bool:
         run, task = key
