@@ -63,6 +63,12 @@ class Terminals:
             assert process.poll() is None, process.communicate()
             select.select([], [], [], 0.02)
 
+    def wait_for_words(self, words: str, process: subprocess.Popen[str]) -> None:
+        """Return when a line of what a running process says to people has these words."""
+        assert process.stderr is not None
+        while words not in (line := process.stderr.readline()):
+            assert line, process.communicate()
+
     def wait_for_run(self, *, state: str, count: int) -> None:
         """Return when so many runs are in a state."""
         until_s = time.monotonic() + LIMIT_S

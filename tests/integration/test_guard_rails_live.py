@@ -117,6 +117,7 @@ def test_a_run_is_neither_resumed_nor_retried_over_files_that_are_gone(shop: Ter
     first = shop.start("backfill", "sales", "--yes", "--reason", "x")
     shop.wait_for("sales-started", first)
     os.kill(first.pid, signal.SIGINT)
+    shop.wait_for_words("draining", first)
     shop.release("sales")
     shop.end(first, code=130)
     landed = shop.root / "landed" / "2024-01-04.csv"

@@ -373,6 +373,5 @@ def test_a_kill_around_the_quarantine_loses_nothing_and_shows_nothing(place: Pla
     assert len([*(place.root / "data").rglob("*.parquet")]) == len(place.files(attempt)) == 1
     place.sound()
     place.call("quarantine", "release", str(attempt), "--reason", "fine")
-    place.call("retry", "latest")
     assert place.heads() == {BAD[0]: attempt}
     place.sound()

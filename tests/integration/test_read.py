@@ -146,6 +146,8 @@ def test_as_of_a_time_a_run_and_a_version(terminals: Terminals, tmp_path: Path) 
         ({"start": "yesterday"}, "yesterday"),
         ({"start": "2024-01-03", "end": "2024-01-03"}, "is not after"),
         ({"as_of": 1.5}, "as_of takes a time, a run or a version, got float"),
+        # Some ids of runs can be read as times with an offset.
+        ({"as_of": "20200101-153911-112042"}, "'20200101-153911-112042' is no version, time or run"),
         ({"as_of": "noon"}, "'noon' is no version, time or run"),
         ({"as_of": 10**9}, "readers have never seen a version 1000000000"),
         ({"as_of": "2999-01-01"}, "has not come yet"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headgate.store.store import Store
 
 _VERSION = re.compile(r"[0-9]{1,18}")
+_RUN = re.compile(r"[0-9]{8}-[0-9]{6}(-[0-9a-f]{0,6})?")
 _NAMED = 3
 
 
@@ -83,8 +84,11 @@ def instant(store: Store, text: str) -> int:
         UsageError: It is neither, or lies in the future.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        # Some ids of runs can be read as times with a strange offset, those without letters.
+        moment = None if _RUN.fullmatch(text) else datetime.fromisoformat(text)
     except ValueError:
+        moment = None
+    if moment is None:
         return _end_of(store, text)
     at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     at_ms = int(at.timestamp() * 1000)

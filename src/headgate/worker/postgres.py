@@ -354,17 +354,28 @@ def _csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes
     import pyarrow as pa
     from pyarrow import csv
 
+    from headgate.tables.schema import stored_schema
+
     options = csv.WriteOptions(include_header=False, quoting_style="needed")
+    stored = stored_schema(schema)
+    plain = pa.schema([field.with_type(_plain(field.type)) for field in stored])
     try:
         for batch in batches:
             sink = pa.BufferOutputStream()
-            csv.write_csv(pa.Table.from_batches([batch], schema), sink, options)
+            csv.write_csv(pa.Table.from_batches([batch], schema).cast(stored).cast(plain), sink, options)
             yield sink.getvalue().to_pybytes()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise UsageError(
             f"load_postgres: the rows cannot be sent: {text_of(error)}",
             hint="Convert nested and binary columns to text first.",
         ) from None
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values that a dictionary encodes; any other type as it is."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _write_ledger(cursor: psycopg.Cursor[Any], target: _Target, ctx: Context, rows: int) -> None:
