@@ -250,7 +250,7 @@ def test_plans_of_another_project_expired_and_used_ones_are_refused(root: Path) 
     assert data(root, "plan", "show", "eee")["plan"]["standing"] == "expired"
     # Nor is one of another project suggested.
     assert "ffffffffffff" not in shown
-    assert "ffffffffffff" not in refused(root, "plan", "show", "0")
+    assert "ffffffffffff" not in refused(root, "plan", "show", "f" * 11 + "0")
 
 
 def test_a_beginning_of_several_plans_is_refused(root: Path) -> None:
