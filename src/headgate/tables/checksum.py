@@ -317,7 +317,10 @@ def _hash_texts(bounds: NDArray[np.int64], data: pa.Buffer | None) -> Hashes:
     shortest, longest = int(sizes.min()), int(sizes.max())
     hashes = sizes.view(_U8) * _GOLDEN
     for at in range(0, min(longest, LONGEST_INLINE_BYTES), 8):
-        if at + 8 <= shortest:
+        if shortest == longest:
+            # Codes and dates, mostly: each word is where it is.
+            _absorb(hashes, words[at::longest][: len(sizes)] & _LOW_BYTES[min(longest - at, 8)])
+        elif at + 8 <= shortest:
             _absorb(hashes, words[starts + at])
         elif at < shortest:
             _absorb(hashes, words[starts + at] & _LOW_BYTES[np.minimum(sizes - at, 8)])

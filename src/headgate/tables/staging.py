@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -108,14 +108,14 @@ def _stage_whole(path: Path, form: Form, table: pa.Table) -> StagedTable:
     checksum = ContentChecksum()
     for batch in table.to_batches():
         checksum.update(batch)
-    encoded = memoryview(sink.getvalue())
+    encoded = sink.getvalue()
     crash_point("worker.before_stage")
     with NewFile(path) as file:
         file.write(encoded[: len(encoded) // 2])
         file.write(encoded[len(encoded) // 2 :])
         file.fsync()
         crash_point("worker.after_write")
-        staged = _audited(file, form, checksum)
+        staged = _audited(file, form, checksum, encoded)
     recent.keep(str(path), staged.hash, table, table.get_total_buffer_size())
     return staged
 
@@ -188,27 +188,38 @@ def refusals() -> Iterator[None]:
         ) from error
 
 
-def _audited(file: NewFile, form: Form, checksum: ContentChecksum) -> StagedTable:
+def _audited(file: NewFile, form: Form, checksum: ContentChecksum, encoded: pa.Buffer | None = None) -> StagedTable:
     """Read a file back and compare its bytes and rows with what was written.
+
+    Args:
+        file: The file.
+        form: How its table is stored.
+        checksum: That of the rows.
+        encoded: Its bytes if they are in memory still; without them hashes are compared.
 
     Raises:
         UnavailableError: It cannot be read, or holds something else.
     """
     try:
         with file.path.open("rb") as opened:
+            if encoded is None:
+                source: Any = opened
+                is_same = "sha256:" + hashlib.file_digest(opened, "sha256").hexdigest() == file.hash()
+            else:
+                source = pa.py_buffer(opened.read())
+                is_same = encoded.equals(source)
             size = os.fstat(opened.fileno()).st_size
-            found = "sha256:" + hashlib.file_digest(opened, "sha256").hexdigest()
-            rows = pq.ParquetFile(opened, pre_buffer=False).metadata.num_rows
+            rows = pq.ParquetFile(source, pre_buffer=False).metadata.num_rows
     except (OSError, pa.ArrowException) as error:
         raise UnavailableError(f"{file.path} cannot be read back: {error}", hint=_DISK_HINT) from error
-    if found != file.hash() or rows != checksum.rows:
+    if not is_same or rows != checksum.rows:
         raise UnavailableError(
             f"{file.path} does not read back as it was written: {rows} of {checksum.rows} rows, "
-            f"hash {found} instead of {file.hash()}",
+            f"{'the same' if is_same else 'other'} bytes",
             hint=_DISK_HINT,
         )
     crash_point("worker.after_audit")
-    return StagedTable(file.path, rows, size, found, checksum.text(), form.text)
+    return StagedTable(file.path, rows, size, file.hash(), checksum.text(), form.text)
 
 
 class NewFile:

@@ -272,11 +272,17 @@ def _stage_tables(order: Order, value: object) -> Sequence[Made]:
     """Stage what a function returned; nothing for None."""
     if value is None:
         return (None,) * max(1, len(order.members))
-    from headgate.worker.results import open_result
+    from headgate.worker.results import collected, is_polars, open_result
 
-    schema, batches = open_result(value, order.dataset)
+    result = collected(value)
+    schema, batches = open_result(result, order.dataset)
     if not order.partition_column:
-        return (_stage_one(order.stage, schema, batches),)
+        staged = _stage_one(order.stage, schema, batches)
+        if is_polars(result, "DataFrame"):
+            from headgate.worker.frames import keep
+
+            keep(staged, result, schema)
+        return (staged,)
     from headgate.worker.split import own, split
 
     if not order.members:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from headgate.tables.staging import StagedTable
     from headgate.worker.inputs import InputFiles
     from headgate.worker.messages import FilePin
 
@@ -106,6 +108,38 @@ def pandas(files: InputFiles) -> pd.DataFrame:
     """Return the rows as a pandas DataFrame."""
     frame: pd.DataFrame = arrow(files).to_pandas()
     return frame
+
+
+def columns(files: InputFiles, names: Sequence[str]) -> pl.DataFrame:
+    """Return some columns of small files of one schema, and others if that costs nothing."""
+    import polars as pl
+
+    if len(files.files) == 1:
+        (file,) = files.files
+        kept = _recent_frames.find(file.path, _name(file))
+        if kept is not None:
+            return kept
+    # As a stream it takes half as long as a table does.
+    return pl.DataFrame(arrow(files).select(names).to_reader())
+
+
+def keep(staged: StagedTable, frame: pl.DataFrame, schema: pa.Schema) -> None:
+    """Keep a frame that was staged for who reads the file next, if the same types would be found there."""
+    size = int(frame.estimated_size())
+    if size <= SMALL_BYTES and frame.schema == _read_back(schema):
+        _recent_frames.keep(str(staged.path), staged.hash, frame.clone(), size)
+
+
+@lru_cache(maxsize=256)
+def _read_back(schema: pa.Schema) -> pl.Schema:
+    """Return the types that Polars finds in a file to which a table was written."""
+    import polars as pl
+    import pyarrow as pa
+
+    from headgate.tables.staging import form_of
+
+    # Not `empty_table`, which imports pandas.
+    return pl.DataFrame(pa.RecordBatchReader.from_batches(form_of(schema).schema, [])).schema
 
 
 def is_small(files: InputFiles) -> bool:

@@ -11,8 +11,11 @@ from headgate.worker.gates.evaluate import evaluate
 TABLE = {"a": [1, 2, None], "b": ["x", "y", "z"]}
 
 
-@pytest.fixture
-def scene(tmp_path):
+@pytest.fixture(params=["small", "large"])
+def scene(request, tmp_path, monkeypatch):
+    if request.param == "large":
+        # Small tables are read whole and asked at once, large ones are scanned.
+        monkeypatch.setattr("headgate.worker.frames.SMALL_BYTES", 0)
     return Scene(tmp_path)
 
 

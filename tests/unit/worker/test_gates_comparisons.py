@@ -14,8 +14,11 @@ from headgate.worker.messages import FilePin
 NAN = float("nan")
 
 
-@pytest.fixture
-def scene(tmp_path):
+@pytest.fixture(params=["small", "large"])
+def scene(request, tmp_path, monkeypatch):
+    if request.param == "large":
+        # Small tables are read whole and asked at once, large ones are scanned.
+        monkeypatch.setattr("headgate.worker.frames.SMALL_BYTES", 0)
     return Scene(tmp_path)
 
 
@@ -168,7 +171,7 @@ class TestMoves:
 
     def test_what_has_no_sum(self, scene):
         assert (
-            scene.look(headgate.moves(sums={"a": 1}), {"a": ["x"]})[1] == "a of the result is String, which has no sum"
+            scene.look(headgate.moves(sums={"a": 1}), {"a": ["x"]})[1] == "a of the result is string, which has no sum"
         )
         assert scene.look(headgate.moves(sums={"b": 1}), {"a": ["x"]})[1] == "there is no column b; there are a"
 
@@ -204,7 +207,7 @@ class TestForeignKey:
         assert scene.look(gate, {"m": [1.5]}, inputs=airports)[0] is False
         assert scene.look(gate, {"m": ["1"]}, inputs=airports) == (
             False,
-            "String here and Int64 there cannot be compared",
+            "string here and int64 there cannot be compared",
         )
 
     def test_categories_are_text(self, scene, airports):
@@ -293,8 +296,8 @@ class TestSumsMatch:
     def test_what_has_no_sum(self, scene):
         landed = {"landed": scene.files({"a": ["x"]})}
         gate = headgate.sums_match("landed", "a", of="a")
-        assert scene.look(gate, {"a": [1]}, inputs=landed)[1] == "a of landed is String, which has no sum"
-        assert scene.look(gate, {"a": ["1"]}, inputs=landed)[1] == "a of the result is String, which has no sum"
+        assert scene.look(gate, {"a": [1]}, inputs=landed)[1] == "a of landed is string, which has no sum"
+        assert scene.look(gate, {"a": ["1"]}, inputs=landed)[1] == "a of the result is string, which has no sum"
 
     def test_landed_text(self, scene, tmp_path):
         path = tmp_path / "landed.csv"

@@ -3,6 +3,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from gate_scene import Scene
 
@@ -14,8 +15,11 @@ from headgate.worker.gates.evaluate import evaluate
 NAN = float("nan")
 
 
-@pytest.fixture
-def scene(tmp_path):
+@pytest.fixture(params=["small", "large"])
+def scene(request, tmp_path, monkeypatch):
+    if request.param == "large":
+        # Small tables are read whole and asked at once, large ones are scanned.
+        monkeypatch.setattr("headgate.worker.frames.SMALL_BYTES", 0)
     return Scene(tmp_path)
 
 
@@ -139,7 +143,7 @@ class TestAcceptedValues:
     def test_values_that_cannot_be_compared(self, scene):
         assert scene.look(headgate.accepted_values("a", ["1"]), {"a": [1]}) == (
             False,
-            "a is Int64, which cannot be compared with 1",
+            "a is int64, which cannot be compared with 1",
         )
 
     def test_without_rows_and_without_the_column(self, scene):
@@ -197,7 +201,7 @@ class TestInRange:
     def test_text_has_no_range(self, scene):
         assert scene.look(headgate.in_range("a", 1), {"a": ["1"]}) == (
             False,
-            "a is String, which cannot be compared with 1",
+            "a is string, which cannot be compared with 1",
         )
 
     def test_without_rows_and_without_the_column(self, scene):
@@ -236,9 +240,31 @@ class TestFreshness:
     def test_what_is_no_time(self, scene):
         assert scene.look(headgate.freshness("t", "4h"), {"t": [1]}) == (
             False,
-            "t is Int64, which is no date and no time",
+            "t is int64, which is no date and no time",
         )
         assert scene.look(headgate.freshness("t", "4h"), {"a": [1]})[1] == "there is no column t; there are a"
+
+
+class TestWhatNothingHereCanRead:
+    """Decimals of more than 38 digits: Polars panics."""
+
+    TABLE = pa.table({"a": [1, 2], "d": pa.array([Decimal(1), Decimal(2)], pa.decimal256(50, 2))})
+
+    @pytest.mark.parametrize(
+        "gate",
+        [headgate.not_null("d"), headgate.unique("a", "d"), headgate.in_range("d", 0), headgate.moves(sums={"d": 1})],
+    )
+    def test_a_gate_about_it_does_not_hold_and_says_why(self, scene, gate):
+        found = scene.look(gate, self.TABLE)
+        assert found == (False, "d is decimal256(50, 2): gates read decimals of at most 38 digits")
+
+    def test_others_are_read(self, scene):
+        assert scene.look(headgate.in_range("a", 0, 2), self.TABLE) == (True, "a is 1 to 2")
+
+    def test_a_function_of_ones_own_gets_no_frame(self, tmp_path):
+        holds, text = Scene(tmp_path).look(headgate.check(lambda rows: rows.height == 2), self.TABLE)
+        assert not holds
+        assert text.startswith("it could not be evaluated: PanicException: ")
 
 
 class TestTogether:
@@ -273,7 +299,7 @@ class TestTogether:
         examined = scene.examined({"a": [1]})
         monkeypatch.setattr("headgate.worker.frames.recent", Recent())
         Path(examined.rows.paths[0]).write_bytes(b"PAR1")
-        with pytest.raises(AttemptError, match="cannot be read"):
+        with pytest.raises(AttemptError, match=r"cannot be read|is damaged"):
             evaluate([headgate.not_null("a")], examined)
 
 

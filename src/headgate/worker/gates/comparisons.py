@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from headgate.worker.frames import is_small, polars
-from headgate.worker.gates.examined import Finding, Measure, Unfit, all_rows, column, of_rows, percent
-from headgate.worker.gates.values import COUNT, examples, placed, require, shown
+from headgate.worker.gates.asks import Ask, column, sum_of
+from headgate.worker.gates.examined import Finding, Measure, Unfit, all_rows, kind_text, of_rows, percent, require
+from headgate.worker.gates.values import COUNT, examples, placed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,7 @@ def _usual(gate: RowCount, examined: Examined) -> tuple[float | None, str]:
 
 def moves(gate: Moves, table: Table) -> Measure:
     """Ask for sums, and compare them and the values of columns with the version that readers see."""
-    require(table.names, *(name for name, _ in (*gate.sums, *gate.distribution)))
+    table.require(*(name for name, _ in (*gate.sums, *gate.distribution)))
     asks = [total(name, table.schema, "the result") for name, _ in gate.sums]
 
     def judge(values: Sequence[Any]) -> Finding:
@@ -97,8 +98,8 @@ def head_of(examined: Examined) -> pl.LazyFrame | None:
 def _moved_sums(gate: Moves, before: pl.LazyFrame, values: Sequence[Any]) -> list[str]:
     schema = before.collect_schema()
     # A column that was not there before has moved from nothing.
-    asks = [total(name, schema, "the version before").alias(name) for name, _ in gate.sums if name in schema]
-    sums = before.select(asks).collect().row(0, named=True) if asks else {}
+    asks = [total(name, schema, "the version before") for name, _ in gate.sums if name in schema]
+    sums = before.select(ask.expression() for ask in asks).collect().row(0, named=True) if asks else {}
     return [
         f"sum of {name}: {shown(now)}, {_by(was, now, moved)} than {shown(was)}"
         for (name, allowed), now in zip(gate.sums, values, strict=True)
@@ -139,7 +140,7 @@ def _shares(frame: pl.LazyFrame, value: pl.Expr, side: str) -> pl.LazyFrame:
 
 def foreign_key(gate: ForeignKey, table: Table) -> Finding:
     """Look for rows without a partner in an input."""
-    require(table.names, *gate.columns)
+    table.require(*gate.columns)
     if table.examined.inputs is None:
         return _UNKNOWN
     mine = table.frame.select(placed(gate.columns)).drop_nulls()
@@ -173,7 +174,7 @@ def _alike(mine: pl.LazyFrame, theirs: pl.LazyFrame, keys: Sequence[str]) -> tup
         if kinds[0] == kinds[1]:
             continue
         if any(kind.is_numeric() for kind in kinds) != all(kind.is_numeric() for kind in kinds):
-            raise Unfit(f"{kinds[0]} here and {kinds[1]} there cannot be compared")
+            raise Unfit(f"{kind_text(kinds[0])} here and {kind_text(kinds[1])} there cannot be compared")
         both = pl.concat([pl.Series([], dtype=kind).to_frame("_") for kind in kinds], how="vertical_relaxed")
         casts.append(pl.col(key).cast(both.schema["_"]))
     return (mine.with_columns(casts), theirs.with_columns(casts)) if casts else (mine, theirs)
@@ -181,9 +182,9 @@ def _alike(mine: pl.LazyFrame, theirs: pl.LazyFrame, keys: Sequence[str]) -> tup
 
 def sums_match(gate: SumsMatch, table: Table) -> Measure:
     """Ask for a sum, and compare it with one of an input."""
-    asks: list[pl.Expr] = []
+    asks: list[Ask] = []
     if gate.column is not None:
-        require(table.names, gate.column)
+        table.require(gate.column)
         asks.append(total(gate.column, table.schema, "the result"))
 
     def judge(values: Sequence[Any]) -> Finding:
@@ -209,28 +210,24 @@ def _total_of_input(gate: SumsMatch, examined: Examined) -> Any:
     if is_small(files):
         # Whoever made the rows has read them, so they are kept.
         frame = polars(files)
-        return frame.height if gate.of is None else frame.select(total(gate.of, frame.schema, gate.input)).item()
+        return frame.height if gate.of is None else total(gate.of, frame.schema, gate.input).answer(frame)
     upstream = files.polars()
-    ask = pl.len() if gate.of is None else total(gate.of, upstream.collect_schema(), gate.input)
+    ask = pl.len() if gate.of is None else total(gate.of, upstream.collect_schema(), gate.input).expression()
     return upstream.select(ask).collect().item()
 
 
-def total(name: str, schema: pl.Schema, where: str) -> pl.Expr:
-    """Return the sum of a column. Integers are widened first: Polars lets sums of 32 and 64 bits overflow in silence.
+def total(name: str, schema: pl.Schema, where: str) -> Ask:
+    """Ask for the sum of a column.
 
     Raises:
         Unfit: There is no such column, or none with a sum.
     """
     if name not in schema:
         raise Unfit(f"there is no column {name} in {where}; there are {', '.join(schema)}")
-    kind = schema[name]
-    if kind.is_integer() or kind == pl.Boolean:
-        return column(name).cast(pl.Int128).sum()
-    if kind.is_decimal():
-        return column(name).cast(pl.Decimal(38, getattr(kind, "scale", 0))).sum()
-    if kind.is_float():
-        return column(name).cast(pl.Float64).sum()
-    raise Unfit(f"{name} of {where} is {kind}, which has no sum")
+    ask = sum_of(name, schema[name])
+    if ask is None:
+        raise Unfit(f"{name} of {where} is {kind_text(schema[name])}, which has no sum")
+    return ask
 
 
 def _moved(was: Any, now: Any) -> float:

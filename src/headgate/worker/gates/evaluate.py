@@ -32,9 +32,8 @@ from headgate.worker.messages import GateResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import polars as pl
-
     from headgate.model.gate import Gate
+    from headgate.worker.gates.asks import Ask
     from headgate.worker.gates.examined import Examined
 
 MAX_TEXT = 1_000
@@ -75,35 +74,43 @@ def _guarded(look: Callable[_Asked, _Found], *asked: _Asked.args, **named: _Aske
         return Finding(False, str(error))
     except (AttemptError, MemoryError):
         raise
-    except Exception as error:
+    except BaseException as error:
         if type(error).__name__ == "OutOfMemoryException":
             raise MemoryError(text_of(error)) from error
+        # A panic of Polars is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         return Finding(False, f"it could not be evaluated: {type(error).__name__}: {text_of(error)}")
 
 
 def _measured(measures: Sequence[Measure], table: Table) -> list[Finding]:
-    """Return what measures find, in one pass if none of them breaks, else each by itself."""
+    """Return what measures find: of a large table in one pass if none of them breaks, else each by itself."""
     from polars.exceptions import PolarsError
 
-    try:
-        values = iter(_ask([ask for one in measures for ask in one.asks], table))
-    except PolarsError:
-        return [_guarded(_measured_alone, one, table) for one in measures]
-    return [_guarded(one.judge, list(islice(values, len(one.asks)))) for one in measures]
+    if table.small is None:
+        try:
+            values = iter(_asked([ask for one in measures for ask in one.asks], table))
+        except PolarsError:
+            pass
+        else:
+            return [_guarded(one.judge, list(islice(values, len(one.asks)))) for one in measures]
+    return [_guarded(_measured_alone, one, table) for one in measures]
 
 
 def _measured_alone(measure: Measure, table: Table) -> Finding:
-    return measure.judge(_ask(measure.asks, table))
+    return measure.judge(_asked(measure.asks, table))
 
 
-def _ask(asks: Sequence[pl.Expr], table: Table) -> Sequence[object]:
+def _asked(asks: Sequence[Ask], table: Table) -> Sequence[object]:
+    if table.small is not None:
+        return [ask.answer(table.small) for ask in asks]
     if not asks:
         return ()
-    named = [ask.alias(f"{n}") for n, ask in enumerate(asks)]
-    if table.small is not None:
-        # Not `select`: handing expressions to other threads takes as long as they do on so few rows.
-        return table.small.select_seq(named).row(0)
-    return table.frame.select(named).collect(engine="streaming").row(0)
+    return (
+        table.frame.select(ask.expression().alias(f"{n}") for n, ask in enumerate(asks))
+        .collect(engine="streaming")
+        .row(0)
+    )
 
 
 def _begin(gate: Gate, table: Table) -> Finding | Measure:

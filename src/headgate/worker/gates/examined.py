@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from headgate.tables.schema import schema_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     import polars as pl
 
     from headgate.project.context import Context
+    from headgate.worker.gates.asks import Ask
     from headgate.worker.inputs import InputFiles
     from headgate.worker.messages import Baseline
 
@@ -48,22 +51,30 @@ class Table:
 
     def __init__(self, examined: Examined, columns: Collection[str]) -> None:
         self.examined = examined
-        self.names = [name for name, _ in examined.schema]
+        self.kinds = dict(examined.schema)
         self._columns = columns
+
+    def require(self, *names: str) -> None:
+        """Raise unless gates can ask something of columns.
+
+        Raises:
+            Unfit: One is not there, or nothing here can read it.
+        """
+        require(self.kinds, *names)
+        for name in names:
+            if "decimal256" in self.kinds[name]:
+                raise Unfit(f"{name} is {self.kinds[name]}: gates read decimals of at most 38 digits")
 
     @cached_property
     def small(self) -> pl.DataFrame | None:
         """Return the rows if they are read whole."""
-        import polars as pl
-
         from headgate.worker import frames
 
         if not frames.is_small(self.examined.rows):
             return None
         # Making Polars' own of an Arrow table takes as long as all that is asked of it.
-        rows = frames.arrow(self.examined.rows).select([n for n in self.names if n in self._columns])
-        # As a stream it takes half as long as a table does.
-        return pl.DataFrame(rows.to_reader())
+        asked = [name for name, kind in self.kinds.items() if name in self._columns and "decimal256" not in kind]
+        return frames.columns(self.examined.rows, asked)
 
     @cached_property
     def frame(self) -> pl.LazyFrame:
@@ -87,16 +98,34 @@ class Measure(NamedTuple):
     """What a gate asks of the rows, together with other gates in one pass.
 
     Args:
-        asks: Expressions of one value each.
+        asks: What it asks.
         judge: Says from their values whether the gate holds.
     """
 
-    asks: Sequence[pl.Expr]
+    asks: Sequence[Ask]
     judge: Callable[[Sequence[Any]], Finding]
 
 
 class Unfit(Exception):
     """A gate does not hold since its question makes no sense for these rows; the text says why."""
+
+
+def require(there: Collection[str], *names: str) -> None:
+    """Raise if a column is not there.
+
+    Raises:
+        Unfit: One is not.
+    """
+    lacking = [name for name in names if name not in there]
+    if lacking:
+        raise Unfit(f"there is no column {', '.join(lacking)}; there are {', '.join(there)}")
+
+
+def kind_text(kind: pl.DataType) -> str:
+    """Return a type as versions record it."""
+    import polars as pl
+
+    return schema_text(pl.Series("_", [], dtype=kind).to_frame().to_arrow().schema)[0][1]
 
 
 def of_rows(number: int, count: int) -> str:
@@ -114,10 +143,3 @@ def percent(part: float) -> str:
     if part >= 1e6:
         return "without bound"
     return f"{part * 100:,.3g}%" if part < 9.995 else f"{part * 100:,.0f}%"
-
-
-def column(name: str) -> pl.Expr:
-    """Return the column of just this name: to `polars.col`, `*` and ``^a.*$`` are patterns that others match."""
-    import polars as pl
-
-    return pl.selectors.by_name(name).as_expr()

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from headgate.project.amounts import length_text
-from headgate.worker.gates.examined import Finding, Measure, Unfit, all_rows, column, of_rows
+from headgate.worker.gates import asks
+from headgate.worker.gates.examined import Finding, Measure, Unfit, all_rows, kind_text, of_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from headgate.model.gate import AcceptedValues, Freshness, InRange, NotNull, Scalar, Unique
     from headgate.worker.gates.examined import Table
@@ -25,9 +26,9 @@ _SHOWN = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def not_null(gate: NotNull, table: Table) -> Measure | Finding:
+def not_null(gate: NotNull, table: Table) -> Measure:
     """Ask how many nulls and NaN each column has."""
-    require(table.names, *gate.columns)
+    table.require(*gate.columns)
     floats = [name for name in gate.columns if table.schema[name].is_float()]
 
     def judge(values: Sequence[Any]) -> Finding:
@@ -39,89 +40,110 @@ def not_null(gate: NotNull, table: Table) -> Measure | Finding:
         ]
         return Finding(not found, "; ".join(found) or all_rows(table.examined.count))
 
-    if table.small is not None and not floats:
-        # Polars knows it already: to ask in a query would cost more than all else.
-        return judge([table.small[name].null_count() for name in gate.columns])
-    nulls = [column(name).null_count() for name in gate.columns]
-    return Measure([*nulls, *(column(name).is_nan().sum() for name in floats)], judge)
+    return Measure([*map(asks.nulls, gate.columns), *map(asks.nans, floats)], judge)
 
 
 def unique(gate: Unique, table: Table) -> Measure:
     """Ask how many different rows there are in some columns."""
-    require(table.names, *gate.columns)
-    key = column(gate.columns[0]) if len(gate.columns) == 1 else pl.struct(map(column, gate.columns))
+    table.require(*gate.columns)
 
     def judge(values: Sequence[Any]) -> Finding:
-        # An empty frame of structs counts one.
         repeated = table.examined.count - values[0] if table.examined.count else 0
         if not repeated:
             return Finding(True, all_rows(table.examined.count))
         twice = table.frame.group_by(placed(gate.columns)).len(name=COUNT).filter(pl.col(COUNT) > 1)
         return Finding(False, f"{of_rows(repeated, table.examined.count)} repeat what another has: {examples(twice)}")
 
-    return Measure([key.n_unique()], judge)
+    return Measure([asks.different(gate.columns)], judge)
 
 
 def accepted_values(gate: AcceptedValues, table: Table) -> Measure:
-    """Ask how many values are not in the list."""
-    require(table.names, gate.column)
+    """Ask how many values are in the list."""
+    table.require(gate.column)
     kind = table.schema[gate.column]
-    value = column(gate.column)
-    if isinstance(kind, pl.Categorical | pl.Enum):
-        value, kind = value.cast(pl.String), pl.String()
     first = gate.values[0]
-    _require_comparable(gate.column, kind, first)
-    # Polars looks for values in lists of the same kind of numbers only.
-    is_alike = not kind.is_numeric() or (kind.is_float() if isinstance(first, float) else kind.is_integer())
-    if kind.is_temporal() or isinstance(first, Decimal) or not is_alike:
-        accepted = pl.any_horizontal(value == _literal(one, kind) for one in gate.values)
-    else:
-        accepted = value.is_in(list(gate.values))
-    # Of an unknown value nobody can say that it is not accepted.
-    others = value.is_not_null() & ~accepted
+    is_category = isinstance(kind, pl.Categorical | pl.Enum)
+    _require_comparable(gate.column, pl.String() if is_category else kind, first)
+
+    def is_accepted(value: pl.Expr) -> pl.Expr:
+        # Polars looks for values in lists of the same kind of numbers only.
+        is_alike = not kind.is_numeric() or (kind.is_float() if isinstance(first, float) else kind.is_integer())
+        if kind.is_temporal() or isinstance(first, Decimal) or not is_alike:
+            return pl.any_horizontal(value == _literal(one, kind) for one in gate.values)
+        return (value.cast(pl.String) if is_category else value).is_in(list(gate.values))
 
     def judge(values: Sequence[Any]) -> Finding:
-        if not values[0]:
+        number_accepted, nulls = values
+        # Of an unknown value nobody can say that it is not accepted.
+        number = table.examined.count - nulls - number_accepted
+        if not number:
             return Finding(True, all_rows(table.examined.count))
-        found = table.frame.filter(others).group_by(placed([gate.column])).len(name=COUNT)
-        text = f"{gate.column} is something else in {of_rows(values[0], table.examined.count)}"
-        return Finding(False, f"{text}: {examples(found)}")
+        value = asks.column(gate.column)
+        others = table.frame.filter(value.is_not_null() & ~is_accepted(value))
+        found = examples(others.group_by(placed([gate.column])).len(name=COUNT))
+        return Finding(False, f"{gate.column} is something else in {of_rows(number, table.examined.count)}: {found}")
 
-    return Measure([others.sum()], judge)
+    if kind == pl.String:
+        accepted = asks.among_texts(gate.column, [str(one) for one in gate.values])
+    else:
+        accepted = asks.Ask((gate.column,), lambda value: is_accepted(value).sum())
+    return Measure([accepted, asks.nulls(gate.column)], judge)
 
 
 def in_range(gate: InRange, table: Table) -> Measure:
-    """Ask how many values are outside, and how far they go."""
-    require(table.names, gate.column)
+    """Ask how far values go, and unless that tells it, how many are outside."""
+    table.require(gate.column)
     kind = table.schema[gate.column]
-    value = column(gate.column).fill_nan(None) if kind.is_float() else column(gate.column)
-    outside: dict[str, pl.Expr] = {}
-    if gate.least is not None:
-        _require_comparable(gate.column, kind, gate.least)
-        outside[f"less than {shown(gate.least)}"] = value < _literal(gate.least, kind)
-    if gate.most is not None:
-        _require_comparable(gate.column, kind, gate.most)
-        outside[f"more than {shown(gate.most)}"] = value > _literal(gate.most, kind)
+    for bound in (gate.least, gate.most):
+        if bound is not None:
+            _require_comparable(gate.column, kind, bound)
+    # Times and decimals are not all exact in Python, so Polars compares them.
+    is_exact = kind.is_integer() or kind.is_float()
+    asked = [asks.least(gate.column, kind), asks.most(gate.column, kind)]
     if kind.is_float():
-        outside["NaN"] = column(gate.column).is_nan()
+        asked.append(asks.nans(gate.column))
+    elif not is_exact:
+        asked.append(asks.Ask((gate.column,), lambda _: pl.any_horizontal(_outside(gate, kind).values()).sum()))
 
     def judge(values: Sequence[Any]) -> Finding:
-        number, least, most = values
-        reach = all_rows(table.examined.count) if least is None else f"{gate.column} is {shown(least)} to {shown(most)}"
-        if not number:
+        least, most, *wrong = values
+        reach = all_rows(table.examined.count)
+        if least is not None:
+            reach = f"{gate.column} is {shown(least)} to {shown(most)}"
+        if not any(wrong) and (least is None or not is_exact or _is_within(gate, least, most)):
             return Finding(True, reach)
+        outside = _outside(gate, kind)
         counts = table.frame.select(ask.sum().alias(how) for how, ask in outside.items()).collect().row(0, named=True)
         found = [f"{how} in {of_rows(count, table.examined.count)}" for how, count in counts.items() if count]
-        return Finding(False, f"{reach}: {', '.join(found)}")
+        return Finding(not found, f"{reach}: {', '.join(found)}" if found else reach)
 
-    return Measure([pl.any_horizontal(outside.values()).sum(), value.min(), value.max()], judge)
+    return Measure(asked, judge)
+
+
+def _is_within(gate: InRange, least: Any, most: Any) -> bool:
+    return (gate.least is None or least >= gate.least) and (gate.most is None or most <= gate.most)
+
+
+def _outside(gate: InRange, kind: pl.DataType) -> dict[str, pl.Expr]:
+    """Return what says of a value that it is outside, for each way to be."""
+    value = asks.column(gate.column)
+    number = value.fill_nan(None) if kind.is_float() else value
+    outside: dict[str, pl.Expr] = {}
+    if gate.least is not None:
+        outside[f"less than {shown(gate.least)}"] = number < _literal(gate.least, kind)
+    if gate.most is not None:
+        outside[f"more than {shown(gate.most)}"] = number > _literal(gate.most, kind)
+    if kind.is_float():
+        outside["NaN"] = value.is_nan()
+    return outside
 
 
 def freshness(gate: Freshness, table: Table) -> Measure:
     """Ask for the newest value."""
-    require(table.names, gate.column)
-    if not isinstance(table.schema[gate.column], pl.Datetime | pl.Date):
-        raise Unfit(f"{gate.column} is {table.schema[gate.column]}, which is no date and no time")
+    table.require(gate.column)
+    kind = table.schema[gate.column]
+    if not isinstance(kind, pl.Datetime | pl.Date):
+        raise Unfit(f"{gate.column} is {kind_text(kind)}, which is no date and no time")
     if table.examined.context.window is None:
         raise Unfit("the partition has no window in time")
     end = _EPOCH + timedelta(milliseconds=table.examined.context.window[1])
@@ -137,23 +159,12 @@ def freshness(gate: Freshness, table: Table) -> Measure:
         ago, wanted = length_text(age_ms // 1000 * 1000), length_text(gate.within_ms)
         return Finding(False, f"{text}, {ago} before the end of the window: at most {wanted} are allowed")
 
-    return Measure([column(gate.column).max()], judge)
-
-
-def require(names: Collection[str], *columns: str) -> None:
-    """Raise if a column is not there.
-
-    Raises:
-        Unfit: One is not.
-    """
-    lacking = [name for name in columns if name not in names]
-    if lacking:
-        raise Unfit(f"there is no column {', '.join(lacking)}; there are {', '.join(names)}")
+    return Measure([asks.most(gate.column, kind)], judge)
 
 
 def placed(names: Sequence[str]) -> list[pl.Expr]:
     """Return columns, named by their places: so no name of a user's meets one of ours."""
-    return [column(name).alias(f"_{n}") for n, name in enumerate(names)]
+    return [asks.column(name).alias(f"_{n}") for n, name in enumerate(names)]
 
 
 def examples(found: pl.LazyFrame) -> str:
@@ -200,7 +211,7 @@ def _require_comparable(name: str, kind: pl.DataType, value: Scalar) -> None:
     if isinstance(value, datetime) and value.tzinfo is not None and getattr(kind, "time_zone", None) is None:
         fits = False
     if not fits and kind != pl.Null:
-        raise Unfit(f"{name} is {kind}, which cannot be compared with {shown(value)}")
+        raise Unfit(f"{name} is {kind_text(kind)}, which cannot be compared with {shown(value)}")
 
 
 def _literal(value: Scalar, kind: pl.DataType) -> pl.Expr:
