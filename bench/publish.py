@@ -19,8 +19,8 @@ from bench.measure import Figure, Figures
 from headgate.drivers.mirror import Mirrors
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
+from headgate.store.records import Candidate, Published
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate, Published
 from headgate.tables.staging import stage
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from bench.measure import Figure, Figures
 from headgate.model.rollback import Aim
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from time import perf_counter
 from bench.measure import Figure, Figures, by_turns
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 from headgate.tables.layout import stage_path
 from headgate.views.verification import verify
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
+from headgate.store.records import Candidate, Observation, Published
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate, Observation, Published
 
 if TYPE_CHECKING:
     from collections.abc import Callable

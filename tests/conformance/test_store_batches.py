@@ -11,7 +11,7 @@ from store_cases import OPENERS, RUN, SCHEMA, a_candidate, a_run, an_attempt, be
 from headgate.errors import InternalError
 from headgate.model.run import AttemptState, RunState
 from headgate.model.version import File
-from headgate.store.store import Published, SavedBatch, Uncollected
+from headgate.store.records import Published, SavedBatch, Uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

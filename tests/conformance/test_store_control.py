@@ -10,7 +10,7 @@ from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, pub
 from headgate.errors import InternalError, UsageError
 from headgate.model.breaker import BreakerRecord, BreakerState
 from headgate.model.run import AttemptState, RunState
-from headgate.store.store import Command, Published
+from headgate.store.records import Command, Published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@ import pytest
 from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, publish, seen
 
 from headgate.model.run import AttemptState, ErrorClass, Failure, RunState
-from headgate.store.store import Made, Tried
+from headgate.store.records import Made, Tried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 from store_cases import OPENERS, RUN, an_attempt, begin, build
 
 from headgate.model.run import AttemptState, ErrorClass, Failure, RunState
-from headgate.store.store import FailedPartition
+from headgate.store.records import FailedPartition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, pub
 
 from headgate.model.plan import StoredPlan
 from headgate.model.run import AttemptState, ErrorClass, Failure, RunState
-from headgate.store.store import Foretold, PastAttempt, Spent
+from headgate.store.records import Foretold, PastAttempt, Spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

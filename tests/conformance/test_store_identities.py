@@ -8,7 +8,7 @@ from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, bui
 
 from headgate.model.run import RunKind
 from headgate.model.version import File
-from headgate.store.store import Published
+from headgate.store.records import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

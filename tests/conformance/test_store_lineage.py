@@ -8,7 +8,7 @@ from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, pub
 from headgate.model.rollback import Aim
 from headgate.model.run import Publication, RunKind, RunState
 from headgate.store.lineage import Descent, Visibility
-from headgate.store.store import Published
+from headgate.store.records import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from store_cases import OPENERS, RUN, SCHEMA, a_run, build
 
 from headgate.errors import ConflictError, UsageError
 from headgate.model.plan import Decision, StoredPlan
-from headgate.store.store import Published
+from headgate.store.records import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

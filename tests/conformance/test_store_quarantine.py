@@ -15,14 +15,15 @@ from headgate.model.rollback import Aim
 from headgate.model.run import AttemptState, ErrorClass, Failure, Publication, RunKind, RunState
 from headgate.model.version import File
 from headgate.store.quarantine import Audit, QuarantineState
-from headgate.store.store import Published, SavedBatch, Uncollected
+from headgate.store.records import Published, SavedBatch, Uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from headgate.model.run import Attempt
-    from headgate.store.store import Candidate, Store
+    from headgate.store.records import Candidate
+    from headgate.store.store import Store
 
 NULLS = GateFinding("not_null(n)", Severity.BLOCK, False, "3 of 10 rows are null")
 FEW = GateFinding("rows(min=20)", Severity.WARN, False, "10 rows")

@@ -11,7 +11,7 @@ from headgate.errors import ConflictError, UsageError
 from headgate.model.rollback import Aim, Hold, Move, OnMovedOn, Partition, TakeBack
 from headgate.model.run import AttemptState, RunKind, RunState
 from headgate.store.housekeeping import Keep
-from headgate.store.store import Published
+from headgate.store.records import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

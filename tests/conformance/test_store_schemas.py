@@ -10,8 +10,8 @@ from store_cases import OPENERS, RUN, SCHEMA, a_candidate, a_run, an_attempt, be
 
 from headgate.errors import InternalError
 from headgate.model.run import Publication
+from headgate.store.records import Published
 from headgate.store.schemas import SchemaOf
-from headgate.store.store import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, bui
 from headgate.errors import ConflictError
 from headgate.model.rollback import Aim
 from headgate.model.run import Publication, RunKind, RunState
+from headgate.store.records import Published
 from headgate.store.staged import Conflict, StagedRun
-from headgate.store.store import Published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from runs_from_terminals import LIMIT_S, Terminals
 from headgate.drivers.mirror import Mirrors
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
+from headgate.store.records import Candidate, Published
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate, Published
 from headgate.tables.opened import Piece, arrow
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 
 if TYPE_CHECKING:
-    from headgate.store.store import Store, Transaction
+    from headgate.store.store import Store
+    from headgate.store.transaction import Transaction
 
 KEYS = ("a", "b", "c")
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from headgate.model.rollback import Aim, OnMovedOn
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
+from headgate.store.records import Candidate
 from headgate.store.sqlite import SqliteStore, open_store
-from headgate.store.store import Candidate
 
 PLACES = [*(("a", key) for key in "123"), *(("b", key) for key in "123"), ("c", "all")]
 READS = {"a": lambda _: [], "b": lambda key: [("a", key)], "c": lambda _: [("b", key) for key in "123"]}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
 from headgate.store.housekeeping import Keep
+from headgate.store.records import Candidate, Published
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate, Published
 
 if TYPE_CHECKING:
     from headgate.store.store import Store

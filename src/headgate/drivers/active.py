@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from headgate.model.plan import Plan
     from headgate.model.run import Failure, Run
     from headgate.planning.snapshot import Snapshot
+    from headgate.store.records import Command
     from headgate.store.staged import Conflict
-    from headgate.store.store import Command
 
 KEPT_FAILURES = 1000
 SHOWN_FAILURES = 50

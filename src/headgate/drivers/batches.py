@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from headgate.model.version import File
-from headgate.store.store import SavedBatch
+from headgate.store.records import SavedBatch
 from headgate.tables.layout import resolve
 from headgate.worker.messages import Resume, StagedPart
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headgate.drivers.dispatch import InFlight
-    from headgate.store.store import Transaction
+    from headgate.store.transaction import Transaction
     from headgate.worker.messages import Order, Progressed
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from headgate.core.effects import Effect
     from headgate.model.breaker import BreakerRecord
-    from headgate.store.store import Transaction
+    from headgate.store.transaction import Transaction
 
 
 class BreakerBook:

@@ -28,7 +28,7 @@ from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
 from headgate.model.window import ceiling_at
 from headgate.planning.codec import plan_hash, plan_to_json
-from headgate.store.store import Candidate, Published
+from headgate.store.records import Candidate, Published
 from headgate.tables import layout
 from headgate.tables.opened import Piece
 from headgate.tables.verify import verify_bytes
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
     from headgate.drivers.packs import Wanted
     from headgate.project.load import Project
-    from headgate.store.store import Store, Transaction
+    from headgate.store.store import Store
+    from headgate.store.transaction import Transaction
     from headgate.tables.packing import Group, PackedFile
 
 _EDGES_AHEAD = 1000

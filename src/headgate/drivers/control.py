@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from headgate.model.policy import BreakerPolicy
     from headgate.model.run import Run
     from headgate.project.load import Project
-    from headgate.store.store import Store, Transaction
+    from headgate.store.store import Store
+    from headgate.store.transaction import Transaction
 
 WAIT_S = 10.0
 LOOK_EVERY_S = 0.05

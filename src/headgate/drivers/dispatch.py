@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from headgate.model.version import Version
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
-    from headgate.store.store import Transaction
+    from headgate.store.transaction import Transaction
 
 
 class InFlight(NamedTuple):

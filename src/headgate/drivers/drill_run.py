@@ -27,7 +27,7 @@ from headgate.model.policy import MAINTENANCE
 from headgate.model.reason import Why
 from headgate.model.run import RunState
 from headgate.model.version import File
-from headgate.store.store import Candidate, Published
+from headgate.store.records import Candidate, Published
 from headgate.tables import layout
 from headgate.tables.corruption import Corruption, spoiled, spoiled_schema
 from headgate.tables.opened import Piece, arrow_batches, arrow_schema
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from headgate.model.run import Run
     from headgate.model.version import Version
     from headgate.planning.snapshot import Snapshot
-    from headgate.store.store import Store, Transaction
+    from headgate.store.store import Store
+    from headgate.store.transaction import Transaction
     from headgate.worker.messages import GateResult, Order
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headgate.drivers.dispatch import InFlight
-    from headgate.store.store import Transaction
+    from headgate.store.transaction import Transaction
     from headgate.worker.messages import AttemptReport
 
 NOT_EMPTY = "not_empty"

@@ -15,7 +15,7 @@ from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, TaskState, has_failed
 from headgate.planning.codec import plan_from_json
 from headgate.store.quarantine import HELD_STATES
-from headgate.store.store import Made
+from headgate.store.records import Made
 
 if TYPE_CHECKING:
     from headgate.drivers.progress import Watcher

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
     from headgate.project.rate_sections import RatesSection
-    from headgate.store.store import Observation, Store
+    from headgate.store.records import Observation
+    from headgate.store.store import Store
 
 RUNS = 200
 GLANCE_S = 0.2

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from headgate.model.plan import Plan
     from headgate.model.run import Run
     from headgate.project.load import Project
-    from headgate.store.store import Command, Store
+    from headgate.store.records import Command
+    from headgate.store.store import Store
 
 SHOWN_DATASETS = 5
 HELD = frozenset({RunState.QUEUED, RunState.RUNNING})

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.planning.trend import Trend
-    from headgate.store.store import PastAttempt, Store
+    from headgate.store.records import PastAttempt
+    from headgate.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from headgate.drivers.dispatch import InFlight
     from headgate.model.plan import StoredPlan
-    from headgate.store.store import Transaction
+    from headgate.store.transaction import Transaction
     from headgate.worker.messages import Order
 
 

@@ -59,7 +59,9 @@ if TYPE_CHECKING:
     from headgate.model.plan import Plan
     from headgate.model.run import Run
     from headgate.project.load import Project
-    from headgate.store.store import Command, Store, Transaction
+    from headgate.store.records import Command
+    from headgate.store.store import Store
+    from headgate.store.transaction import Transaction
     from headgate.worker.messages import AttemptReport, Order
 
 POLL_S = 0.1

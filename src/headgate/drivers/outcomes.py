@@ -20,7 +20,7 @@ from headgate.drivers.schemas import SchemaGate
 from headgate.errors import ConflictError, InternalError
 from headgate.model.run import AttemptState, ErrorClass, Failure, TaskState
 from headgate.model.version import File
-from headgate.store.store import Candidate, Published
+from headgate.store.records import Candidate, Published
 from headgate.tables import layout
 from headgate.worker.messages import Cancelled, Failed, Lost, Progressed, Returned, Staged, Yielded
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headgate.drivers.active import ActiveRun
     from headgate.drivers.dispatch import InFlight
     from headgate.model.version import Parameters
-    from headgate.store.store import Transaction
+    from headgate.store.transaction import Transaction
     from headgate.worker.messages import AttemptReport
 
 _WORKER_DIED = "Look for what kills workers: memory, a crash in a library."

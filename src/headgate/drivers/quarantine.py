@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from headgate.project.load import Project
     from headgate.store.quarantine import Quarantined
-    from headgate.store.store import Candidate, Published, Store
+    from headgate.store.records import Candidate, Published
+    from headgate.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headgate.model.version import Version
-    from headgate.store.store import Candidate, Transaction
+    from headgate.store.records import Candidate
+    from headgate.store.transaction import Transaction
 
 
 def renewing(

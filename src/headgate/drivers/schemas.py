@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from headgate.drivers.dispatch import InFlight
     from headgate.model.schema_diff import Schema, SchemaPolicy
-    from headgate.store.store import Transaction
+    from headgate.store.transaction import Transaction
     from headgate.worker.messages import AttemptReport
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from headgate.drivers.history import History
     from headgate.model.plan import Plan
     from headgate.planning.snapshot import Snapshot
-    from headgate.store.store import Observation, Store
+    from headgate.store.records import Observation
+    from headgate.store.store import Store
 
 
 def sizes_of(

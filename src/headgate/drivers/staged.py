@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from headgate.model.run import Run
     from headgate.store.staged import Conflict
-    from headgate.store.store import Store, Transaction
+    from headgate.store.store import Store
+    from headgate.store.transaction import Transaction
 
 SHOWN_CONFLICTS = 3
 _LEFT = frozenset({RunState.STAGED, RunState.FAILED, RunState.CANCELLED, RunState.INTERRUPTED})

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from headgate.core.scheduler import Scheduler
     from headgate.drivers.active import ActiveRun
     from headgate.project.load import Project
-    from headgate.store.store import Command, Transaction
+    from headgate.store.records import Command
+    from headgate.store.transaction import Transaction
 
 SUBMIT = "submit"
 """The verb by which a run is handed over, with `retry` and `reason` as its arguments."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headgate.core.task_table import TaskTable
     from headgate.drivers.active import ActiveRun
     from headgate.drivers.progress import Watcher
-    from headgate.store.store import Transaction
+    from headgate.store.transaction import Transaction
 
 SHOW_EVERY_S = 0.1
 LEAVE_EVERY_S = 1.0

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from headgate.planning.sizes import Sizes
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
-    from headgate.store.store import Observation, Store
+    from headgate.store.records import Observation
+    from headgate.store.store import Store
 
 KEYS = (
     "concurrency",

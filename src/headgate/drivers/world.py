@@ -11,7 +11,7 @@ from headgate.planning.digest import hash64
 from headgate.planning.snapshot import Heads, Snapshot
 from headgate.project.landing import Missing, observe
 from headgate.project.seen_files import SeenFiles
-from headgate.store.store import Observation
+from headgate.store.records import Observation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from headgate.model.audit import GateFinding
     from headgate.model.run import Failure
-    from headgate.store.store import Candidate, Published
+    from headgate.store.records import Candidate, Published
 
 
 class QuarantineState(StrEnum):

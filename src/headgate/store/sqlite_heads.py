@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from headgate.store.store import HeadColumns
+from headgate.store.records import HeadColumns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,6 +11,7 @@ from headgate.errors import InternalError
 from headgate.model.run import AttemptState
 from headgate.store.journal import canonical, checkpoints_digest, entry_hash
 from headgate.store.named_sql import statements
+from headgate.store.records import OVERTAKEN, Published
 from headgate.store.sqlite_rows import (
     array,
     audit_to_text,
@@ -21,7 +22,6 @@ from headgate.store.sqlite_rows import (
     signed,
 )
 from headgate.store.sqlite_taken_back import taken_back
-from headgate.store.store import OVERTAKEN, Published
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from headgate.model.run import Failure
     from headgate.store.journal import CheckpointRecord
+    from headgate.store.records import Candidate, Observation
     from headgate.store.sqlite_interned import Interned
     from headgate.store.sqlite_rows import Row
-    from headgate.store.store import Candidate, Observation
 
 
 @dataclass(slots=True)

@@ -8,16 +8,16 @@ from headgate.crashpoints import crash_point
 from headgate.errors import ConflictError, InternalError
 from headgate.model.run import AttemptState, RunState
 from headgate.store.quarantine import QuarantineState
+from headgate.store.records import OVERTAKEN, Published
 from headgate.store.sqlite_publishing import Batch, Publishing
 from headgate.store.sqlite_rows import array, candidate_to_texts, failure_columns, quarantined_of
-from headgate.store.store import OVERTAKEN, Published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headgate.model.run import Failure
     from headgate.store.quarantine import Quarantined
-    from headgate.store.store import Candidate
+    from headgate.store.records import Candidate
 
 _FILTERS = dict.fromkeys(("attempt", "run", "dataset", "key", "states"))
 

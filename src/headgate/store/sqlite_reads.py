@@ -11,6 +11,7 @@ from headgate.model.rollback import HeadMove, Hold
 from headgate.model.run import AttemptState, RunState
 from headgate.store.housekeeping import KeptVersion
 from headgate.store.named_sql import statements
+from headgate.store.records import FailedPartition, Foretold, JournalEntry, Made, PastAttempt, Spent, Tried, Uncollected
 from headgate.store.sqlite_errors import explaining
 from headgate.store.sqlite_rows import (
     array,
@@ -25,16 +26,6 @@ from headgate.store.sqlite_rows import (
     version_of,
 )
 from headgate.store.staged import Change, Conflict, StagedRun
-from headgate.store.store import (
-    FailedPartition,
-    Foretold,
-    JournalEntry,
-    Made,
-    PastAttempt,
-    Spent,
-    Tried,
-    Uncollected,
-)
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -44,10 +35,11 @@ if TYPE_CHECKING:
 
     from headgate.model.plan import StoredPlan
     from headgate.model.run import Attempt, Run
+    from headgate.model.schema_diff import Schema
     from headgate.model.version import Checkpoint, Version
     from headgate.store.quarantine import Audit, Quarantined, QuarantineState
+    from headgate.store.records import HeadColumns
     from headgate.store.sqlite_rows import Row
-    from headgate.store.store import HeadColumns, Schema
 
 
 HEADS_AT_A_TIME = 20_000

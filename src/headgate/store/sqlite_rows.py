@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Publication, Run, RunKind, RunState
 from headgate.model.version import Checkpoint, File, Version
 from headgate.store.quarantine import Audit, Quarantined, QuarantineState
-from headgate.store.store import Candidate, SavedBatch
+from headgate.store.records import Candidate, SavedBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

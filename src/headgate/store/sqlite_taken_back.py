@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headgate.model.run import Failure
-    from headgate.store.store import Candidate
+    from headgate.store.records import Candidate
 
 
 def taken_back(connection: sqlite3.Connection, candidates: Sequence[Candidate]) -> dict[int, Failure]:

@@ -10,6 +10,7 @@ from headgate.crashpoints import crash_point
 from headgate.errors import ConflictError, InternalError
 from headgate.model.run import AttemptState, Publication, RunState
 from headgate.store.journal import canonical
+from headgate.store.records import Command
 from headgate.store.sqlite_housekeeping import Housekeeping
 from headgate.store.sqlite_mirroring import Mirroring
 from headgate.store.sqlite_quarantine import Quarantine
@@ -26,7 +27,6 @@ from headgate.store.sqlite_rows import (
 )
 from headgate.store.sqlite_schemas import Schemas
 from headgate.store.sqlite_staged import StagedPublishing
-from headgate.store.store import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from headgate.model.plan import Decision, StoredPlan
     from headgate.model.run import Attempt, Failure, Run
     from headgate.model.version import Version
-    from headgate.store.store import SavedBatch
+    from headgate.store.records import SavedBatch
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.DISCARDED)
 _LIVE = (RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED)

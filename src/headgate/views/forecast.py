@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from headgate.model.plan import Plan
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
-    from headgate.store.store import Observation, Spent, Store
+    from headgate.store.records import Observation, Spent
+    from headgate.store.store import Store
 
 __all__ = ["Hindsight", "Outlook", "Outlooks", "Waited", "forecast", "hindsight", "outlooks"]
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from headgate.store.store import JournalEntry, Store
+    from headgate.store.records import JournalEntry
+    from headgate.store.store import Store
 
 
 PLAN = "plan"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, has_failed
 from headgate.store.quarantine import HELD_STATES
-from headgate.store.store import Made
+from headgate.store.records import Made
 from headgate.views.breakers import BreakerLine, open_breakers
 from headgate.views.staged import staged_view
 from headgate.views.waiting import HeldTasks, Said, hold, said

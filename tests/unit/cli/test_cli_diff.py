@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from headgate.cli.main import main
 from headgate.model.run import Attempt, AttemptState, Publication, Run, RunKind, RunState
 from headgate.model.version import File
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 from headgate.tables.schema import schema_text
 
 if TYPE_CHECKING:

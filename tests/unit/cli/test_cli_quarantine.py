@@ -13,8 +13,8 @@ from headgate.cli.main import main
 from headgate.model.audit import GateFinding
 from headgate.model.gate import Severity
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Run, RunKind, RunState
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

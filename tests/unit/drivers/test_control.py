@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from headgate.store.store import Command, Store
+    from headgate.store.records import Command
+    from headgate.store.store import Store
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from headgate.errors import ConflictError, InternalError, UnavailableError, Usag
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
 from headgate.project.load import load
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 from headgate.tables.staging import stage
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from headgate.model.run import Attempt, AttemptState, RunState, TaskState
 from headgate.planning.planner import current_digest, make_plan
 from headgate.planning.stages import make_stages
 from headgate.project.load import load
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 
 if TYPE_CHECKING:
     from pathlib import Path

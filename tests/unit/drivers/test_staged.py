@@ -15,9 +15,9 @@ from headgate.model.run import Attempt, AttemptState, Publication, Run, RunKind,
 from headgate.model.verdict import Finding, Verdict
 from headgate.model.version import File
 from headgate.planning.verdict_codec import verdict_to_json
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
 from headgate.store.staged import Conflict
-from headgate.store.store import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ import pytest
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
 from headgate.store.journal import checkpoints_digest, entry_hash
+from headgate.store.records import Candidate, Observation
 from headgate.store.sqlite import open_store
 from headgate.store.sqlite_check import MAX_OF_A_KIND
-from headgate.store.store import Candidate, Observation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,9 +17,9 @@ from headgate.model.run import Run, RunKind, RunState
 from headgate.store import named_sql, sqlite_open, sqlite_transaction
 from headgate.store.lead import Lead
 from headgate.store.named_sql import migrations, split, statements
+from headgate.store.records import Command
 from headgate.store.sqlite import open_store
 from headgate.store.sqlite_open import connect, schema_number
-from headgate.store.store import Command
 
 if TYPE_CHECKING:
     from headgate.store.sqlite import SqliteStore

@@ -7,7 +7,7 @@ import pytest
 from headgate.errors import UsageError
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, RunKind
 from headgate.model.version import File
-from headgate.store.store import Candidate
+from headgate.store.records import Candidate
 from headgate.views.cause import bad_code, bad_file, bad_run, bad_version
 from headgate.views.impact import impact
 from headgate.views.lineage import Ask, Direction, lineage

@@ -31,7 +31,7 @@ from headgate.drivers.faulty.watch import Watch
 from headgate.drivers.faulty.workers import Answer, Kind, Order
 from headgate.model.breaker import BreakerState
 from headgate.model.run import AttemptState, ErrorClass, RunState, TaskState
-from headgate.store.store import Published
+from headgate.store.records import Published
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headgate.model.run import AttemptState, RunState
-from headgate.store.store import Published
+from headgate.store.records import Published
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
