@@ -21,7 +21,7 @@ import numpy as np
 from bench.headgate_side import fresh_copy
 from headgate.drivers.world import look
 from headgate.model.dataset import Dataset, Input
-from headgate.model.mapping import All, Offset, Overlap, Trailing
+from headgate.model.mapping import All, Mapping, Offset, Overlap, Trailing
 from headgate.model.partitioning import Partitioning, Unit, daily, hourly, minutely, monthly, weekly
 from headgate.model.plan import Request
 from headgate.planning.codec import plan_hash, plan_to_json
@@ -125,13 +125,12 @@ def chain(_: int) -> float:
 def random_graph(_: int) -> float:
     random = Random(1)
     cuts: list[Partitioning] = [daily("2025-01-01"), weekly("2024-12-30"), monthly("2025-01-01")]
+    mappings: list[Mapping] = [Overlap(), Overlap(), Trailing(7), Trailing(2, Unit.WEEK), Offset(-1)]
     datasets: dict[str, Dataset] = {}
     for n in range(5000):
         names = list(datasets)
         inputs = {
-            f"p{number}": Input(
-                other, random.choice([Overlap(), Overlap(), Trailing(7), Trailing(2, Unit.WEEK), Offset(-1)])
-            )
+            f"p{number}": Input(other, random.choice(mappings))
             for number, other in enumerate(random.sample(names, min(random.randint(0, 4), len(names))))
         }
         datasets[f"d{n:04}"] = Dataset(f"d{n:04}", random.choice(cuts) if n else cuts[0], inputs, "m:f", "code")
