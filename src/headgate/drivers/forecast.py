@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headgate.drivers.outset import as_it_is
 from headgate.drivers.setting import quantile
 from headgate.drivers.simulated import simulate
-from headgate.drivers.what_if import as_it_is
 from headgate.model.forecast import (
     COST_DIGITS,
     Accuracy,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from headgate.core.events import Stage
+    from headgate.drivers.outset import Outset
     from headgate.drivers.setting import Setting, Simulation
-    from headgate.drivers.what_if import Outset
     from headgate.model.plan import Plan
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project

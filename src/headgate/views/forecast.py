@@ -13,14 +13,15 @@ from headgate.drivers.forecast import (
     forecast_from_json,
     milliseconds,
 )
+from headgate.drivers.outset import as_it_is
 from headgate.drivers.simulated import simulate
-from headgate.drivers.what_if import as_it_is, changed
+from headgate.drivers.what_if import changed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headgate.drivers.outset import Outset
     from headgate.drivers.setting import Setting, Simulation
-    from headgate.drivers.what_if import Outset
     from headgate.model.forecast import ChainLink, DatasetForecast, Forecast
     from headgate.model.plan import Plan
     from headgate.planning.snapshot import Snapshot

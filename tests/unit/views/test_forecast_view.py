@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headgate.drivers.what_if import as_it_is
+from headgate.drivers.outset import as_it_is
 from headgate.model.forecast import ChainLink
 from headgate.model.plan import Request
 from headgate.planning.planner import make_plan
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from view_scene import Shop
 
-    from headgate.drivers.what_if import Outset
+    from headgate.drivers.outset import Outset
     from headgate.model.forecast import Forecast
     from headgate.model.plan import Plan
     from headgate.views.forecast import Outlooks
