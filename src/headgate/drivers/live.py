@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 from headgate.core.effects import FinishRun, StartAttempt, StopAttempt, YieldAttempt
@@ -27,21 +26,20 @@ from headgate.drivers.active import ActiveRun, Controls
 from headgate.drivers.breaker_book import BreakerBook
 from headgate.drivers.clock import now_ms
 from headgate.drivers.dispatch import Dispatcher
-from headgate.drivers.history import histories
 from headgate.drivers.holding import lifts_holds
 from headgate.drivers.intents import Intents
 from headgate.drivers.outcomes import Recorder
 from headgate.drivers.ranged import taken_apart
 from headgate.drivers.resume import RETRY, Recorded
-from headgate.drivers.sizing import batch_limits, sizes_of
 from headgate.drivers.staged import finish
 from headgate.drivers.steering import Steering
 from headgate.drivers.submission import new_run, shared_with
 from headgate.drivers.telling import Teller
+from headgate.drivers.terms import terms_of
 from headgate.errors import UnavailableError
 from headgate.model.policy import OnOverlap
 from headgate.model.run import Publication, RunState
-from headgate.planning.stages import Terms, make_stages
+from headgate.planning.stages import make_stages
 from headgate.store.quarantine import HELD_STATES
 from headgate.tables import layout
 from headgate.worker.messages import Progressed, Staged
@@ -232,19 +230,12 @@ class Coordinator:
         project, plan, snapshot = self._project, recorded.plan, world.snapshot
         self._intents.next_id = self._store.next_id()  # New versions of sources have numbers too.
         controls = Controls.from_json(run.controls)
-        effective = {
-            part.name: project.policies.effective(project.datasets[part.name], run.service_class, run.author)
-            for part in plan.datasets
-        }
         order = controls.order or project.policies.order
-        typical_ms = {
-            name: known for name, one in effective.items() if (known := self._typical_ms(name) or one.typical_ms)
-        }
-        terms = Terms(effective, order, typical_ms, self._batch_limits(plan, world))
+        terms = terms_of(project, self._store, world, plan, run, order=order)
         stages = make_stages(
             plan, snapshot, recorded.states, terms, inherited=recorded.inherited, changed=recorded.changed
         )
-        concurrency = next((one.run_concurrency for one in effective.values()), None)
+        concurrency = next((one.run_concurrency for one in terms.effective.values()), None)
         in_spite = lifts_holds(self._store.plan(run.plan_hash))
         dispatcher = Dispatcher(project, snapshot, plan, run, tried=recorded.tried, lifts_holds=in_spite)
         self._todo += self._handle(
@@ -276,18 +267,6 @@ class Coordinator:
         self._has_begun = True
         if controls.is_paused:
             self._todo += self._handle(PauseRequested(run.id))
-
-    def _batch_limits(self, plan: Plan, world: World) -> dict[str, int]:
-        datasets, snapshot = [part.name for part in plan.datasets], world.snapshot
-        if all(snapshot.datasets[name].batch_bytes is None for name in datasets):
-            return {}
-        past = histories(self._store, datasets)
-        sizes = sizes_of(self._store, snapshot, plan, past, world.observations)
-        return batch_limits(plan, snapshot, sizes)
-
-    def _typical_ms(self, dataset: str) -> float | None:
-        known = [elapsed_ms for elapsed_ms, _ in self._store.durations(dataset)]
-        return max(1.0, median(known)) if known else None
 
     def _gather(self) -> list[AttemptReport]:
         """Return the outcomes for the next turn: the first to arrive and, while workers stay busy, its company.
