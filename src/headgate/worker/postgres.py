@@ -22,10 +22,9 @@ from headgate.model.run import ErrorClass
 from headgate.worker.failures import AttemptError, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     import psycopg
-    import pyarrow as pa
     from psycopg.sql import Composable
 
     from headgate.project.context import Context
@@ -315,6 +314,7 @@ def _replace(cursor: psycopg.Cursor[Any], target: _Target, data: object, belongs
     """
     from psycopg.sql import SQL, Identifier
 
+    from headgate.worker.copy_text import copy_text
     from headgate.worker.results import open_result
 
     schema, batches = open_result(data, ctx.dataset)
@@ -330,7 +330,7 @@ def _replace(cursor: psycopg.Cursor[Any], target: _Target, data: object, belongs
         )
     )
     with cursor.copy(SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(stage, columns)) as copy:
-        for text in _csv(schema, batches):
+        for text in copy_text(schema, batches):
             copy.write(text)
     cursor.execute(SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {}").format(belongs, stage))
     rows, inside = cast("tuple[int, int]", cursor.fetchone())
@@ -343,39 +343,6 @@ def _replace(cursor: psycopg.Cursor[Any], target: _Target, data: object, belongs
     cursor.execute(SQL("DELETE FROM {} WHERE {}").format(target.identifier(), belongs))
     cursor.execute(SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(target.identifier(), columns, columns, stage))
     return rows
-
-
-def _csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    """Yield rows as PostgreSQL's CSV: texts in quotes, so that an empty one is not null.
-
-    Raises:
-        UsageError: A column has a type that CSV cannot say.
-    """
-    import pyarrow as pa
-    from pyarrow import csv
-
-    from headgate.tables.schema import stored_schema
-
-    options = csv.WriteOptions(include_header=False, quoting_style="needed")
-    stored = stored_schema(schema)
-    plain = pa.schema([field.with_type(_plain(field.type)) for field in stored])
-    try:
-        for batch in batches:
-            sink = pa.BufferOutputStream()
-            csv.write_csv(pa.Table.from_batches([batch], schema).cast(stored).cast(plain), sink, options)
-            yield sink.getvalue().to_pybytes()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise UsageError(
-            f"load_postgres: the rows cannot be sent: {text_of(error)}",
-            hint="Convert nested and binary columns to text first.",
-        ) from None
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Return the type of the values that a dictionary encodes; any other type as it is."""
-    import pyarrow as pa
-
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _write_ledger(cursor: psycopg.Cursor[Any], target: _Target, ctx: Context, rows: int) -> None:
