@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from headgate.project.batch import Batch as Batch
     from headgate.project.context import Context as Context
     from headgate.project.declare import dataset as dataset
-    from headgate.project.declare import failure as failure
     from headgate.project.declare import source as source
+    from headgate.project.failure_modes import failure as failure
     from headgate.project.gates import accepted_values as accepted_values
     from headgate.project.gates import check as check
     from headgate.project.gates import foreign_key as foreign_key
@@ -73,7 +73,7 @@ _MODULES = {
     "all_partitions": "headgate.project.mappings",
     "custom": "headgate.project.mappings",
     "dataset": "headgate.project.declare",
-    "failure": "headgate.project.declare",
+    "failure": "headgate.project.failure_modes",
     "fixed": "headgate.project.mappings",
     "input": "headgate.project.mappings",
     "offset": "headgate.project.mappings",

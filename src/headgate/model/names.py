@@ -23,6 +23,11 @@ def shown(text: str) -> str:
     return escaped if len(escaped) <= 62 else f"{escaped[:58]}...{escaped[-1]}"
 
 
+def shown_value(value: object) -> str:
+    """Return a value of a wrong type as messages name it."""
+    return f"the text {shown(value)}" if isinstance(value, str) else f"a {type(value).__name__}"
+
+
 def check_dataset_name(name: object) -> str:
     """Return the name if it can name a dataset.
 

@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from headgate.errors import UsageError
 from headgate.model.dataset import Format, Input, Mirror, Source
-from headgate.model.mapping import Mapping, Overlap
-from headgate.model.names import check_dataset_name, shown
+from headgate.model.names import check_dataset_name, shown, shown_value
 from headgate.model.partitioning import UNPARTITIONED, Partitioning
-from headgate.model.policy import FailureMode
-from headgate.model.run import ErrorClass
 from headgate.model.schema_diff import SchemaPolicy
 from headgate.project import options
 from headgate.project.dataset_gates import declared_gates
+from headgate.project.failure_modes import failure_modes
 from headgate.project.functions import CONTEXT_PARAMETER, code_of, unwrapped
-from headgate.project.mappings import MAPPING_HINT, MAPPINGS, shown_value
+from headgate.project.mappings import declared_inputs
 from headgate.project.pattern import format_of_suffix, is_url, parse_pattern
 
 if TYPE_CHECKING:
@@ -29,9 +27,10 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from headgate.model.gate import Gate
+    from headgate.model.mapping import Mapping
+    from headgate.model.policy import FailureMode
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-_DECLARABLE = (ErrorClass.TRANSIENT, ErrorClass.PERMANENT, ErrorClass.DATA, ErrorClass.RESOURCE)
 _CO_VARARGS, _CO_VARKEYWORDS = 0x04, 0x08
 
 
@@ -270,44 +269,6 @@ def source(
     return declared
 
 
-def failure(
-    exception: type[BaseException] | str, error_class: ErrorClass | str, remedy: str, contains: str = ""
-) -> FailureMode:
-    """Say what an exception means and what a person should try: for ``@headgate.dataset(failures=[...])``.
-
-    Args:
-        exception: Its class or the name of that, with or without the module; classes derived from it count too.
-        error_class: ``"transient"`` and ``"resource"`` failures are tried again, ``"permanent"`` and ``"data"``
-            failures are not, unless ``[retry] on`` says otherwise.
-        remedy: The next step for a person, shown wherever the failure is.
-        contains: Text that the message must contain.
-
-    Raises:
-        UsageError: Something of this cannot be.
-    """
-    if isinstance(exception, type) and issubclass(exception, BaseException):
-        name = exception.__qualname__
-        if exception.__module__ != "builtins":
-            name = f"{exception.__module__}.{name}"
-    elif isinstance(exception, str) and all(part.isidentifier() for part in exception.split(".")):
-        name = exception
-    else:
-        raise UsageError(
-            f"failure() takes a class of exceptions, got {shown_value(exception)}",
-            hint='Give it the class or its name, such as ValueError or "requests.HTTPError".',
-        )
-    if not isinstance(error_class, str) or error_class not in _DECLARABLE:
-        raise UsageError(
-            f"failure {name}: there is no class of errors {shown(str(error_class))} to declare",
-            hint=f"There are {', '.join(_DECLARABLE)}.",
-        )
-    if not isinstance(remedy, str) or not remedy.strip():
-        raise UsageError(f"failure {name}: remedy must be text", hint="Say what a person should try.")
-    if not isinstance(contains, str):
-        raise UsageError(f"failure {name}: contains must be text, got {type(contains).__name__}")
-    return FailureMode(name, ErrorClass(error_class), remedy.strip(), contains)
-
-
 def _declaration(
     function: object,
     *,
@@ -351,12 +312,12 @@ def _declaration(
         checked_name,
         function,
         partitioning,
-        _inputs(where, parameters, inputs),
+        declared_inputs(where, parameters, inputs),
         version,
         options.timeout_ms(where, timeout),
         options.pools(where, pools),
         options.concurrency(where, concurrency),
-        options.failure_modes(where, failures),
+        failure_modes(where, failures),
         options.batches_ms(where, code, batches),
         most,
         most_bytes,
@@ -390,34 +351,6 @@ def _parameters(where: str, code: CodeType) -> tuple[str, ...]:
         )
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     return tuple(name for name in names if name != CONTEXT_PARAMETER)
-
-
-def _inputs(where: str, parameters: tuple[str, ...], given: object) -> dict[str, Input]:
-    if given is None:
-        given = {}
-    if not isinstance(given, dict):
-        raise UsageError(f"{where}: inputs must be a dict of parameter names, got {type(given).__name__}")
-    for parameter in given:
-        if parameter not in parameters:
-            raise UsageError(
-                f"{where}: inputs names {shown(str(parameter))}, which is no parameter of its function",
-                hint=f"Its inputs are {', '.join(parameters)}." if parameters else "Its function has no inputs.",
-            )
-    return {parameter: _input(where, parameter, given.get(parameter)) for parameter in parameters}
-
-
-def _input(where: str, parameter: str, given: object) -> Input:
-    if isinstance(given, Input):
-        return given
-    if given is not None and not isinstance(given, MAPPINGS):
-        raise UsageError(f"{where}: inputs[{parameter!r}] is {shown_value(given)}", hint=MAPPING_HINT)
-    try:
-        return Input(check_dataset_name(parameter), cast("Mapping", given or Overlap()))
-    except UsageError:
-        raise UsageError(
-            f"{where}: parameter {shown(parameter)} is no name of a dataset",
-            hint=f'Say what it reads: inputs={{"{parameter}": headgate.input("...")}}.',
-        ) from None
 
 
 def _format(name: str, path: str, given: object) -> Format:

@@ -29,11 +29,10 @@ from headgate.model.gate import (
     SumsMatch,
     Unique,
 )
-from headgate.model.names import shown
+from headgate.model.names import shown, shown_value
 from headgate.project.amounts import length_text, span_ms
 from headgate.project.functions import CONTEXT_PARAMETER, code_of, kind_of, unwrapped
 from headgate.project.gate_terms import column_names, input_name, named, ordered, severity_of, share_of, shares_of
-from headgate.project.mappings import shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

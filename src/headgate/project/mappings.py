@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from types import FunctionType
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from headgate.errors import UsageError
 from headgate.model.dataset import Input
 from headgate.model.mapping import All, Custom, Fixed, Mapping, Offset, Overlap, Trailing
-from headgate.model.names import check_dataset_name, shown
+from headgate.model.names import check_dataset_name, shown, shown_value
 from headgate.model.partitioning import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MAPPINGS = get_args(Mapping)
-MAPPING_HINT = (
+_MAPPINGS = get_args(Mapping)
+_MAPPING_HINT = (
     "Use headgate.trailing(7), .offset(-1), .all_partitions(), .fixed(key), .custom(function), "
     'or headgate.input("dataset", mapping).'
 )
-
 
 _UNITS = {**{f"{unit}": unit for unit in Unit}, **{f"{unit}s": unit for unit in Unit}}
 
@@ -104,16 +103,49 @@ def input(dataset: str, mapping: Mapping | None = None, *, allow_missing: bool =
         UsageError: Something of this cannot be.
     """
     check_dataset_name(dataset)
-    if mapping is not None and not isinstance(mapping, MAPPINGS):
-        raise UsageError(f"input {dataset}: {shown_value(mapping)} is no mapping", hint=MAPPING_HINT)
+    if mapping is not None and not isinstance(mapping, _MAPPINGS):
+        raise UsageError(f"input {dataset}: {shown_value(mapping)} is no mapping", hint=_MAPPING_HINT)
     if not isinstance(allow_missing, bool):
         raise UsageError(f"input {dataset}: allow_missing must be True or False, got {allow_missing!r}")
     return Input(dataset, mapping or Overlap(), allow_missing)
 
 
-def shown_value(value: object) -> str:
-    """Return a value of a wrong type as messages name it."""
-    return f"the text {shown(value)}" if isinstance(value, str) else f"a {type(value).__name__}"
+def declared_inputs(where: str, parameters: tuple[str, ...], given: object) -> dict[str, Input]:
+    """Return what the parameters of a dataset's function read.
+
+    Args:
+        where: The dataset, for the message.
+        parameters: Their names.
+        given: What was said of some of them.
+
+    Raises:
+        UsageError: It names what is no parameter, or something of it cannot be.
+    """
+    if given is None:
+        given = {}
+    if not isinstance(given, dict):
+        raise UsageError(f"{where}: inputs must be a dict of parameter names, got {type(given).__name__}")
+    for parameter in given:
+        if parameter not in parameters:
+            raise UsageError(
+                f"{where}: inputs names {shown(str(parameter))}, which is no parameter of its function",
+                hint=f"Its inputs are {', '.join(parameters)}." if parameters else "Its function has no inputs.",
+            )
+    return {parameter: _declared_input(where, parameter, given.get(parameter)) for parameter in parameters}
+
+
+def _declared_input(where: str, parameter: str, given: object) -> Input:
+    if isinstance(given, Input):
+        return given
+    if given is not None and not isinstance(given, _MAPPINGS):
+        raise UsageError(f"{where}: inputs[{parameter!r}] is {shown_value(given)}", hint=_MAPPING_HINT)
+    try:
+        return Input(check_dataset_name(parameter), cast("Mapping", given or Overlap()))
+    except UsageError:
+        raise UsageError(
+            f"{where}: parameter {shown(parameter)} is no name of a dataset",
+            hint=f'Say what it reads: inputs={{"{parameter}": headgate.input("...")}}.',
+        ) from None
 
 
 def _whole(what: str, count: object) -> int:

@@ -11,7 +11,6 @@ from headgate.errors import UsageError
 from headgate.model.dataset import Mirror
 from headgate.model.names import shown
 from headgate.model.partitioning import UNPARTITIONED
-from headgate.model.policy import FailureMode
 from headgate.model.schema_diff import SchemaPolicy
 from headgate.project.amounts import length_ms, size_bytes
 from headgate.project.functions import CONTEXT_PARAMETER
@@ -71,22 +70,6 @@ def concurrency(where: str, given: object) -> int | None:
         UsageError: It is no number of at least 1.
     """
     return None if given is None else _count(where, "concurrency", given)
-
-
-def failure_modes(where: str, failures: object) -> tuple[FailureMode, ...]:
-    """Return the ways in which a function is known to fail.
-
-    Raises:
-        UsageError: It is no list of them.
-    """
-    if failures is None:
-        return ()
-    if not isinstance(failures, list) or not all(isinstance(mode, FailureMode) for mode in failures):
-        raise UsageError(
-            f"{where}: failures must be a list of failure modes, got {shown(repr(failures))}",
-            hint='Write failures=[headgate.failure(ValueError, "data", "Look at the file.")].',
-        )
-    return tuple(failures)
 
 
 def batches_ms(where: str, code: CodeType, batches: object) -> int | None:
