@@ -17,6 +17,10 @@ QUEUED_MS = 15.0
 DEEPEST = 64
 LONG_MS = 500.0
 
+BOOT_TRIES = 3
+BOOT_BACKOFF_S = 0.1
+BOOT_BACKOFF_MAX_S = 5.0
+
 
 class Pace:
     """How many orders a worker for plain functions should hold, from how long attempts take.
@@ -119,6 +123,21 @@ class Lane:
                 left.append(order)
         self.backlog = left + self.backlog
         return [(seat.worker, seat.orders) for seat in seats if seat.orders]
+
+    def boot_failed(self, why: str, now: float) -> list[Order]:
+        """Take note that a worker died before its first beat, and put off the next one.
+
+        Returns:
+            The backlog, if no worker is left and this was one time too many: then the lane is shut.
+        """
+        self.boot_failures += 1
+        self.spawn_at = now + min(BOOT_BACKOFF_S * 2**self.boot_failures, BOOT_BACKOFF_MAX_S)
+        if self.workers or not self.backlog or self.boot_failures < BOOT_TRIES:
+            return []
+        self.why_shut = why
+        given_up = list(self.backlog)
+        self.backlog.clear()
+        return given_up
 
     def _room(self, worker: WorkerProcess) -> int:
         return 0 if self._is_shut(worker) else max(0, self.depth - len(worker.held))

@@ -11,13 +11,13 @@ import os
 import selectors
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from headgate.errors import UnavailableError
 from headgate.executors.executor import Capabilities, Capacity
 from headgate.executors.lane import LONG_MS, Lane
 from headgate.executors.wake import WakePipe
+from headgate.executors.worker_log import WorkerLog
 from headgate.executors.worker_process import WorkerProcess
 from headgate.model.run import ErrorClass
 from headgate.worker.messages import (
@@ -37,16 +37,14 @@ from headgate.worker.messages import (
 )
 
 if TYPE_CHECKING:
-    from headgate.worker.messages import Ending, FromWorker, Order, Outcome, Report
+    from pathlib import Path
+
+    from headgate.worker.messages import FromWorker, Order, Outcome, Report
 
 WATCH_S = 0.25
 """How often processes, beats and time limits are looked at, at least."""
 
 BOOT_S = 60.0
-BOOT_TRIES = 3
-BOOT_BACKOFF_S = 0.1
-BOOT_BACKOFF_MAX_S = 5.0
-TAIL_BYTES = 4000
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -83,8 +81,7 @@ class LocalExecutor:
         self._project_root = project_root.resolve()
         self._heartbeat_timeout_s = heartbeat_timeout_s
         self._kill_grace_s = kill_grace_s
-        self._log_path = log if isinstance(log, Path) else None
-        self._log_fd = log if isinstance(log, int) else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._log = WorkerLog(log)
         self._sync = Lane(processes or _cores(), None, is_io=False)
         self._io = Lane(1, io_concurrency, is_io=True)
         self._unreaped: list[WorkerProcess] = []
@@ -199,8 +196,7 @@ class LocalExecutor:
             lane.backlog.clear()
         self._selector.close()
         self._wake.close()
-        if self._log_path is not None:
-            os.close(self._log_fd)
+        self._log.close()
 
     def _staff(self, lane: Lane, now: float) -> None:
         """Start the workers that a lane lacks."""
@@ -209,7 +205,7 @@ class LocalExecutor:
             try:
                 worker = WorkerProcess(
                     self._project_root,
-                    self._log_fd,
+                    self._log.fd,
                     threads=max(1, _cores() // self._sync.size),
                     beat_s=beat_s,
                     is_io=lane.is_io,
@@ -222,29 +218,16 @@ class LocalExecutor:
             self._selector.register(worker.channel, READ, worker)
 
     def _boot_failed(self, lane: Lane, why: str, now: float) -> None:
-        lane.boot_failures += 1
-        lane.spawn_at = now + min(BOOT_BACKOFF_S * 2**lane.boot_failures, BOOT_BACKOFF_MAX_S)
+        given_up = lane.boot_failed(why, now)
         self._watch_at = min(self._watch_at, lane.spawn_at)
-        if lane.workers or not lane.backlog or lane.boot_failures < BOOT_TRIES:
-            return
-        lane.why_shut = why
-        self._outcomes.append(Returned([order.attempt for order in lane.backlog]))
-        lane.backlog.clear()
+        if given_up:
+            self._outcomes.append(Returned([order.attempt for order in given_up]))
 
     def _unavailable(self, why: str) -> UnavailableError:
-        where = "the worker's standard error" if self._log_path is None else str(self._log_path)
-        last = self._log_tail().strip().splitlines()[-1:]
         return UnavailableError(
-            ": ".join(["no worker process can start", why, *last]),
-            hint=f"Look into {where}; it is the same Python that runs Headgate: is its installation complete?",
+            ": ".join(filter(None, ["no worker process can start", why, self._log.last_line()])),
+            hint=f"Look into {self._log}; it is the same Python that runs Headgate: is its installation complete?",
         )
-
-    def _log_tail(self) -> str:
-        if self._log_path is None:
-            return ""
-        with self._log_path.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - TAIL_BYTES))
-            return log.read().decode("utf-8", "replace")
 
     def _deal(self, lane: Lane, now: float) -> None:
         for worker, orders in lane.deal():
@@ -261,13 +244,8 @@ class LocalExecutor:
             message = f"the order cannot be sent to a worker: {error!r}"
             self._outcomes.append(Failed(orders[0].attempt, ErrorClass.PERMANENT, message, "", ""))
             return
-        if not worker.held:
-            worker.head_since = now
-        for order in orders:
-            worker.held[order.attempt] = order
-            if worker.is_io and order.timeout_ms is not None:
-                worker.due[order.attempt] = now + order.timeout_ms / 1000
-        self._watch_at = min(self._watch_at, _next_deadline(worker))
+        worker.hold(orders, now)
+        self._watch_at = min(self._watch_at, worker.next_deadline())
         self._send(worker, data)
 
     def _send(self, worker: WorkerProcess, data: bytes) -> None:
@@ -289,7 +267,7 @@ class LocalExecutor:
             why = f"worker process {worker.pid} sent what makes no sense and was killed: {worker.nonsense}"
             self._stop(worker, signal.SIGKILL, why, now)
         worker.heard_at = now
-        self._watch_at = min(self._watch_at, _next_deadline(worker))
+        self._watch_at = min(self._watch_at, worker.next_deadline())
         return bool(messages)
 
     def _take(self, worker: WorkerProcess, message: FromWorker, now: float) -> None:
@@ -299,7 +277,7 @@ class LocalExecutor:
                 if message.attempt in worker.abandoned:
                     worker.abandoned.discard(message.attempt)
                     return
-                self._let_go(worker, message, now)
+                worker.let_go(message, now)
                 worker.asked.pop(message.attempt, None)
                 self._outcomes.append(message)
                 worker.is_stalled = False
@@ -316,7 +294,7 @@ class LocalExecutor:
                 if message.attempt in worker.abandoned:
                     worker.abandoned.discard(message.attempt)
                     return
-                self._let_go(worker, message, now)
+                worker.let_go(message, now)
                 _, verdict = worker.asked.pop(message.attempt, (now, message))
                 self._outcomes.append(verdict)
                 if isinstance(message, Yielded):
@@ -336,14 +314,6 @@ class LocalExecutor:
                 lane.boot_failures = 0
             case _:
                 assert_never(message)
-
-    def _let_go(self, worker: WorkerProcess, message: Ending | Cancelled, now: float) -> None:
-        attempt = message.attempt
-        if attempt == worker.head():
-            worker.head_since = now  # From here on the next one runs.
-        if worker.held.pop(attempt, None) is None:
-            raise ValueError(f"{type(message).__name__} for attempt {attempt}, which it does not have")
-        worker.due.pop(attempt, None)
 
     def _return(self, worker: WorkerProcess, attempts: list[int]) -> None:
         """Report attempts that never started."""
@@ -370,12 +340,7 @@ class LocalExecutor:
         self._stop(worker, signal.SIGTERM, why, now)
 
     def _stop(self, worker: WorkerProcess, number: signal.Signals, why: str, now: float) -> None:
-        worker.signal(number)
-        if worker.stopping is None:
-            worker.stopped_at_head = worker.head()
-        worker.stopping = number
-        worker.stop_by = now + self._kill_grace_s
-        worker.why_stopped = worker.why_stopped or why
+        worker.stop(number, why, by=now + self._kill_grace_s)
 
     def _bury(self, worker: WorkerProcess, now: float) -> None:
         """Release a worker that is gone, report what it held, and replace it."""
@@ -438,12 +403,12 @@ class LocalExecutor:
                 worker.abandoned.add(attempt)
                 self._outcomes.append(worker.asked.pop(attempt)[1])
         elif head is not None:
-            if _next_deadline(worker) <= now:
+            if worker.next_deadline() <= now:
                 self._time_out(worker, head, now)
             elif head in worker.asked and now >= worker.asked[head][0]:
                 # It was asked while it waited, and has started since.
                 self._stop_head(worker, head, now)
-        self._watch_at = min(self._watch_at, max(now, _next_deadline(worker)))
+        self._watch_at = min(self._watch_at, max(now, worker.next_deadline()))
 
     def _time_out(self, worker: WorkerProcess, attempt: int, now: float) -> None:
         limit_ms = worker.held[attempt].timeout_ms or 0
@@ -452,16 +417,6 @@ class LocalExecutor:
 
     def _lane(self, worker: WorkerProcess) -> Lane:
         return self._io if worker.is_io else self._sync
-
-
-def _next_deadline(worker: WorkerProcess) -> float:
-    """Return when the time of the attempt that a worker for plain functions runs is up.
-
-    Those of async functions are looked at every `WATCH_S`: they may be thousands.
-    """
-    head = None if worker.is_io else worker.head()
-    timeout_ms = None if head is None else worker.held[head].timeout_ms
-    return float("inf") if timeout_ms is None else worker.head_since + timeout_ms / 1000
 
 
 def _cores() -> int:

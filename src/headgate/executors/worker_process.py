@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from headgate.worker.messages import from_worker, split_frames
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from headgate.worker.messages import FromWorker, Order, Outcome
+    from headgate.worker.messages import Cancelled, Ending, FromWorker, Order, Outcome
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -94,6 +95,37 @@ class WorkerProcess:
         """Return the attempt that a worker for plain functions runs now."""
         return next(iter(self.held), None)
 
+    def hold(self, orders: Iterable[Order], now: float) -> None:
+        """Take note of what it is given."""
+        if not self.held:
+            self.head_since = now
+        for order in orders:
+            self.held[order.attempt] = order
+            if self.is_io and order.timeout_ms is not None:
+                self.due[order.attempt] = now + order.timeout_ms / 1000
+
+    def let_go(self, message: Ending | Cancelled, now: float) -> None:
+        """Take note that an attempt has ended.
+
+        Raises:
+            ValueError: It does not hold that.
+        """
+        attempt = message.attempt
+        if attempt == self.head():
+            self.head_since = now  # From here on the next one runs.
+        if self.held.pop(attempt, None) is None:
+            raise ValueError(f"{type(message).__name__} for attempt {attempt}, which it does not have")
+        self.due.pop(attempt, None)
+
+    def next_deadline(self) -> float:
+        """Return when the time of the attempt that a worker for plain functions runs is up.
+
+        Those of async functions are looked at one by one: they may be thousands.
+        """
+        head = None if self.is_io else self.head()
+        timeout_ms = None if head is None else self.held[head].timeout_ms
+        return float("inf") if timeout_ms is None else self.head_since + timeout_ms / 1000
+
     def has_started_head(self) -> bool:
         """Return whether a worker for plain functions has to be taken for having started its head."""
         # What only became the head after the signal was most likely never begun, unless a beat says so.
@@ -141,6 +173,15 @@ class WorkerProcess:
                     self.nonsense = str(error)
             if len(data) < CHUNK_BYTES:
                 return messages
+
+    def stop(self, number: signal.Signals, why: str, *, by: float) -> None:
+        """Send a signal after which it gets no more orders; `by` is when it should have ended."""
+        self.signal(number)
+        if self.stopping is None:
+            self.stopped_at_head = self.head()
+        self.stopping = number
+        self.stop_by = by
+        self.why_stopped = self.why_stopped or why
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process and all that it started."""
