@@ -511,7 +511,7 @@ def test_what_waits_behind_an_end_that_races_with_its_cancel_is_returned(
 def test_what_began_behind_an_attempt_that_ignores_its_cancel_is_lost(
     local: Callable[..., LocalExecutor], order: Orders
 ) -> None:
-    executor = local(processes=1, heartbeat_timeout_s=1.0)
+    executor = local(processes=1, kill_grace_s=5.0)  # Long enough for beats that tell of the second.
     first, second = order("wait_for_go_stubbornly"), order("hang")
     start(executor, order, first)
     executor.submit(second)

@@ -142,7 +142,7 @@ def is_gone(pid: int) -> bool:
 
 
 def test_a_stopped_worker_is_lost_and_what_it_did_counts_for_nothing(tmp_path: Path) -> None:
-    scene = Slow(tmp_path / "project", heartbeat_s=1)
+    scene = Slow(tmp_path / "project", heartbeat_s=3)
     process, first, worker = scene.begin("backfill", "--yes")
     os.kill(worker, signal.SIGSTOP)
     scene.go_on()

@@ -71,6 +71,7 @@ def test_a_backfill_yields_to_a_fresh_run_and_goes_on_from_its_offset(place: Ter
     place.hold("history")
     backfill = place.start("backfill", "history", "--yes", "--reason", "all of it")
     place.wait_for("seen", backfill)
+    until_saved(place, 2)
     out, _ = place.call("backfill", "urgent", "--yes", "--reason", "now", "--class", "fresh")
     assert "succeeded: 2 partitions" in out
     # It holds all slots until it is released, and was not killed for the other one.
