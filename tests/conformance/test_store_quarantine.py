@@ -91,6 +91,14 @@ def test_what_is_refused_is_kept_and_nobody_sees_it(store: Store) -> None:
     assert json.loads(entry.body) == {"attempts": [2], "datasets": ["flights"], "partitions": 1}
 
 
+def test_time_in_quarantine_is_no_work(store: Store) -> None:
+    held(store)
+    assert release(store, 1) is Published.NEW
+    assert store.durations("flights") == [(1_000, 1_000)]
+    assert [one.elapsed_ms for one in store.past_attempts("flights")] == [1_000]
+    assert [one.elapsed_ms for one in store.spent(f"{RUN}-1")] == [1_000]
+
+
 def test_what_is_held_is_not_collected(store: Store) -> None:
     candidate = held(store)
     assert store.uncollected_attempts() == []

@@ -194,15 +194,16 @@ class Store(LineageReads, QuarantineReads, StagedReads, RollbackReads, Housekeep
         """Return how long the newest attempts of a dataset took that have a checkpoint, newest first.
 
         Returns:
-            Milliseconds from start to publishing, not below 0, and the bytes of the version.
+            Milliseconds from start to publishing, or to quarantine for what was released from there, not below 0, and
+            the bytes of the version.
         """
         ...
 
     def past_attempts(self, dataset: str, limit: int = 200) -> list[PastAttempt]:
         """Return what the newest attempts of a dataset took that have a checkpoint, newest first.
 
-        What attempts of the same task took that had yielded counts in. What was read is summed up as long as not too
-        many versions were pinned in all.
+        What attempts of the same task took that had yielded counts in, time in quarantine does not. What was read is
+        summed up as long as not too many versions were pinned in all.
         """
         ...
 

@@ -17,8 +17,9 @@ WHERE p.forecast <> '' AND (:run IS NULL OR r.id = :run)
 ORDER BY r.n DESC LIMIT :limit;
 
 -- name: past_attempts
+-- What was released from quarantine had ended when gates refused it.
 SELECT c.attempt,
-    max(c.published_ms - c.started_ms, 0) + coalesce((
+    max(coalesce(q.at_ms, c.published_ms) - c.started_ms, 0) + coalesce((
         SELECT sum(a.finished_ms - a.started_ms)
         FROM attempt a
         WHERE a.run = c.run AND a.dataset = c.dataset AND a.key = c.key AND a.state = 'yielded'
@@ -28,6 +29,7 @@ SELECT c.attempt,
     (SELECT count(*) FROM lineage l WHERE l.checkpoint = c.attempt)
 FROM checkpoint c
 JOIN version v ON v.id = c.version
+LEFT JOIN quarantine q ON q.attempt = c.attempt
 WHERE c.dataset = (SELECT id FROM dataset WHERE name = :dataset) AND c.run IS NOT NULL
     -- Packing files again says nothing of what making them takes.
     AND (v.origin IS NULL OR v.id <> c.attempt)
@@ -57,10 +59,11 @@ CROSS JOIN version v ON v.id = h.version;
 -- What went out as one call took the time of one.
 SELECT d.name, count(*), sum(t.ended_ms - t.started_ms)
 FROM (
-    SELECT a.dataset, max(coalesce(c.published_ms, a.finished_ms)) AS ended_ms,
+    SELECT a.dataset, max(coalesce(q.at_ms, c.published_ms, a.finished_ms)) AS ended_ms,
         coalesce(min(c.started_ms), min(a.started_ms)) AS started_ms
     FROM attempt a
     LEFT JOIN checkpoint c ON c.attempt = a.id
+    LEFT JOIN quarantine q ON q.attempt = a.id
     WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('running', 'returned')
     GROUP BY a.dataset, coalesce(a.lead, a.id)
 ) t

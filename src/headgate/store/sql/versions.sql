@@ -131,9 +131,11 @@ GROUP BY m.dataset
 ORDER BY 1;
 
 -- name: durations
-SELECT max(c.published_ms - c.started_ms, 0), v.bytes
+-- What was released from quarantine had ended when gates refused it.
+SELECT max(coalesce(q.at_ms, c.published_ms) - c.started_ms, 0), v.bytes
 FROM checkpoint c
 JOIN version v ON v.id = c.version
+LEFT JOIN quarantine q ON q.attempt = c.attempt
 WHERE c.dataset = (SELECT id FROM dataset WHERE name = :dataset) AND c.run IS NOT NULL
     -- Packing files again says nothing of what making them takes.
     AND (v.origin IS NULL OR v.id <> c.attempt)
