@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from headgate.store.store import Store
 
 _VERSION = re.compile(r"[0-9]{1,18}")
-_RUN = re.compile(r"[0-9]{8}-[0-9]{6}(-[0-9a-f]{0,6})?")
+_RUN = re.compile(r"[0-9]{8}-[0-9a-f-]*")
 _NAMED = 3
 
 
@@ -84,7 +84,7 @@ def instant(store: Store, text: str) -> int:
         UsageError: It is neither, or lies in the future.
     """
     try:
-        # Some ids of runs can be read as times with a strange offset, those without letters.
+        # Beginnings of ids, and ids without letters, can be read as times of their own.
         moment = None if _RUN.fullmatch(text) else datetime.fromisoformat(text)
     except ValueError:
         moment = None
