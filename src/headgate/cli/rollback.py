@@ -155,7 +155,7 @@ def _confirmed(found: TakeBack, *, yes: bool) -> bool:
 
 def _text(view: RollbackView) -> str:
     lines = [
-        *_lines("goes back to an older version", view.restored),
+        *_lines("goes back to what it showed before", view.restored),
         *_lines("will have no version, as before", view.removed),
         *_lines("was made from that, and goes back, too", view.derived),
         *_lines("was made from that, and stays", view.dependants),

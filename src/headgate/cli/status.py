@@ -161,7 +161,7 @@ def _stuck_text(stuck: dict[str, str]) -> list[str]:
 def _holds_text(holds: list[Hold]) -> list[str]:
     """Return that rollbacks keep something from being built as lines, with the empty one that sets them apart."""
     count = len({hold.run for hold in holds})
-    said = f"{counted(count, 'rollback')} not resolved, what they hold is not rebuilt: {options.invocation('holds')}"
+    said = f"{counted(count, 'rollback')} not resolved; what is held is not rebuilt: {options.invocation('holds')}"
     return ["", click.style(said, fg="yellow")] if holds else []
 
 

@@ -41,5 +41,5 @@ def test_a_time_is_one_in_utc_unless_it_says_a_zone(store: Store) -> None:
 def test_what_several_runs_begin_with_is_refused(store: Store) -> None:
     with store.transaction() as tx:
         tx.add_run(replace(RUN, id="20240304-060159-aaaaaa"))
-    with pytest.raises(UsageError, match="several runs start with '?20240304-0601"):
+    with pytest.raises(UsageError, match=r"several runs start with 20240304-0601:"):
         instant(store, "20240304-0601")
