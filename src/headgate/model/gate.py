@@ -99,7 +99,7 @@ class RowCount(_Gate):
 
 @dataclass(frozen=True, slots=True)
 class Freshness(_Gate):
-    """The newest value of a column is at most so long before the end of the partition's window."""
+    """The newest value of a column is at most `within_ms` before the end of the partition's window."""
 
     column: str
     within_ms: int
@@ -116,7 +116,16 @@ class ForeignKey(_Gate):
 
 @dataclass(frozen=True, slots=True)
 class SumsMatch(_Gate):
-    """The sum of a column is that of a column of an input; None for the number of rows."""
+    """The sum of a column is that of a column of an input.
+
+    Args:
+        name: See `_Gate`.
+        severity: See `_Gate`.
+        input: The input.
+        column: The column here; None for the number of rows.
+        of: The column there; None for the number of rows.
+        within: By which share of the sum there they may differ.
+    """
 
     input: str
     column: str | None

@@ -95,32 +95,80 @@ def _time(unit: Unit, start: str | date | datetime, end: str | date | datetime |
 def minutely(
     start: str | date | datetime, end: str | date | datetime | None = None, *, tz: str = "UTC"
 ) -> Partitioning:
-    """Declare one partition a minute, from `start` to `end` (exclusive), in time zone `tz`."""
+    """Declare one partition a minute.
+
+    Args:
+        start: Start of the first, in local time: ISO text, a date or a datetime without an offset.
+        end: End of the last, likewise; None for as time passes, each window once it has ended.
+        tz: IANA name of the time zone.
+
+    Raises:
+        UsageError: No such zone, a time that cannot be or is not the start of a minute, or an end not after the start.
+    """
     return _time(Unit.MINUTE, start, end, tz)
 
 
 def hourly(start: str | date | datetime, end: str | date | datetime | None = None, *, tz: str = "UTC") -> Partitioning:
-    """Declare one partition an hour, from `start` to `end` (exclusive), in time zone `tz`."""
+    """Declare one partition an hour.
+
+    Args:
+        start: Start of the first, in local time: ISO text, a date or a datetime without an offset.
+        end: End of the last, likewise; None for as time passes, each window once it has ended.
+        tz: IANA name of the time zone.
+
+    Raises:
+        UsageError: No such zone, a time that cannot be or is not the start of an hour, or an end not after the start.
+    """
     return _time(Unit.HOUR, start, end, tz)
 
 
 def daily(start: str | date | datetime, end: str | date | datetime | None = None, *, tz: str = "UTC") -> Partitioning:
-    """Declare one partition a calendar day, from `start` to `end` (exclusive), in time zone `tz`."""
+    """Declare one partition a calendar day.
+
+    Args:
+        start: Start of the first, in local time: ISO text, a date or a datetime without an offset.
+        end: End of the last, likewise; None for as time passes, each window once it has ended.
+        tz: IANA name of the time zone.
+
+    Raises:
+        UsageError: No such zone, a time that cannot be or is not the start of a day, or an end not after the start.
+    """
     return _time(Unit.DAY, start, end, tz)
 
 
 def weekly(start: str | date | datetime, end: str | date | datetime | None = None, *, tz: str = "UTC") -> Partitioning:
-    """Declare one partition a week; weeks begin on the weekday of `start`."""
+    """Declare one partition a week; weeks begin on the weekday of `start`.
+
+    Args:
+        start: Start of the first, in local time: ISO text, a date or a datetime without an offset.
+        end: End of the last, likewise; None for as time passes, each window once it has ended.
+        tz: IANA name of the time zone.
+
+    Raises:
+        UsageError: No such zone, a time that cannot be or is not the start of a day, or an end not whole weeks later.
+    """
     return _time(Unit.WEEK, start, end, tz)
 
 
 def monthly(start: str | date | datetime, end: str | date | datetime | None = None, *, tz: str = "UTC") -> Partitioning:
-    """Declare one partition a calendar month; `start` and `end` are firsts of a month."""
+    """Declare one partition a calendar month.
+
+    Args:
+        start: Start of the first, in local time: ISO text, a date or a datetime without an offset.
+        end: End of the last, likewise; None for as time passes, each window once it has ended.
+        tz: IANA name of the time zone.
+
+    Raises:
+        UsageError: No such zone, a time that cannot be or is not the start of a month, or an end not after the start.
+    """
     return _time(Unit.MONTH, start, end, tz)
 
 
 def static(keys: Iterable[str]) -> Partitioning:
     """Declare one partition for each key.
+
+    Args:
+        keys: Letters, digits and ``._=@+-``, beginning with a letter or a digit; in the order of the partitions.
 
     Raises:
         UsageError: No key, a key twice, or a key that is not allowed.
@@ -140,6 +188,10 @@ def static(keys: Iterable[str]) -> Partitioning:
 
 def product(time: Partitioning, keys: Partitioning) -> Partitioning:
     """Declare one partition for each pair of a time window and a static key.
+
+    Args:
+        time: The windows: `daily(...)` or another one of time.
+        keys: The keys: `static(...)`.
 
     Raises:
         UsageError: The first is not a time partitioning or the second not a static one.

@@ -47,6 +47,10 @@ _QUERIES = ("select", "with", "from")
 def not_null(*columns: str, severity: Severity | str = Severity.BLOCK) -> NotNull:
     """Demand that every row has a value in each of some columns; NaN is none.
 
+    Args:
+        columns: Their names, at least one.
+        severity: What follows if it does not hold.
+
     Raises:
         UsageError: Something of this cannot be.
     """
@@ -56,6 +60,10 @@ def not_null(*columns: str, severity: Severity | str = Severity.BLOCK) -> NotNul
 
 def unique(*columns: str, severity: Severity | str = Severity.BLOCK) -> Unique:
     """Demand that no two rows are the same in some columns together; null is a value like others.
+
+    Args:
+        columns: Their names, at least one.
+        severity: What follows if it does not hold.
 
     Raises:
         UsageError: Something of this cannot be.
@@ -68,6 +76,11 @@ def accepted_values(
     column: str, values: Sequence[Scalar], *, severity: Severity | str = Severity.BLOCK
 ) -> AcceptedValues:
     """Demand that a column has only values of a list. Null holds.
+
+    Args:
+        column: Its name.
+        values: Text, numbers, dates or times, all of one type.
+        severity: What follows if it does not hold.
 
     Raises:
         UsageError: Something of this cannot be.
@@ -91,6 +104,12 @@ def in_range(
     severity: Severity | str = Severity.BLOCK,
 ) -> InRange:
     """Demand that a column's values are from `min` to `max`, both included. Null holds, NaN does not.
+
+    Args:
+        column: Its name.
+        min: A number, date or datetime; None for no bound, but not both.
+        max: Likewise.
+        severity: What follows if it does not hold.
 
     Raises:
         UsageError: Something of this cannot be.
@@ -312,6 +331,11 @@ def check(function: Callable[..., object], *, name: str = "", severity: Severity
 
 def pandera(schema: Any, *, name: str = "", severity: Severity | str = Severity.BLOCK) -> Pandera:
     """Demand what a Pandera schema or model says, one for Polars or for pandas. Pandera is an extra of Headgate.
+
+    Args:
+        schema: What has a `validate` for the rows as one frame.
+        name: How results call it; by default the name of the schema.
+        severity: What follows if it does not hold.
 
     Raises:
         UsageError: Something of this cannot be.

@@ -53,6 +53,9 @@ def trailing(count: int, unit: str | None = None) -> Trailing:
 def offset(count: int) -> Offset:
     """Read what the partition `count` windows away reads: -1 for the window before.
 
+    Args:
+        count: How many windows later; negative for earlier. A dataset may read itself, at earlier windows.
+
     Raises:
         UsageError: The count is no whole number, or 0.
     """
@@ -67,7 +70,10 @@ def all_partitions() -> All:
 
 
 def fixed(key: str) -> Fixed:
-    """Read one key always: a static key (with the windows that overlap), or a whole partition key.
+    """Read one key always.
+
+    Args:
+        key: A static key, which is read with the windows that overlap, or a whole partition key.
 
     Raises:
         UsageError: The key is no text.
@@ -79,6 +85,9 @@ def fixed(key: str) -> Fixed:
 
 def custom(function: Callable[[str], Iterable[str]]) -> Custom:
     """Read the upstream keys that a function returns for the key of a partition.
+
+    Args:
+        function: It gets the key of a partition and returns those of the upstream partitions; always the same ones.
 
     Raises:
         UsageError: It is no function.

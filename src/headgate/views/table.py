@@ -59,7 +59,11 @@ class Table:
         return sum(version.rows for version in self.versions)
 
     def polars(self) -> pl.LazyFrame:
-        """Return the rows as a Polars LazyFrame."""
+        """Return the rows as a Polars LazyFrame.
+
+        Raises:
+            UnavailableError: A data file is not there any more, or is damaged.
+        """
         from headgate.tables import unified
 
         return unified.polars(self._checked()) if self.versions else unified.polars(self._nothing()).head(0)
@@ -84,7 +88,11 @@ class Table:
             raise
 
     def duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the rows as a relation of a connection of DuckDB; of the default one, so that SQL can name it."""
+        """Return the rows as a relation of a connection of DuckDB; of the default one, so that SQL can name it.
+
+        Raises:
+            UnavailableError: A data file is not there any more, or is damaged.
+        """
         import duckdb
 
         from headgate.tables import unified
@@ -95,7 +103,11 @@ class Table:
         )
 
     def pandas(self) -> pd.DataFrame:
-        """Return the rows as a pandas DataFrame."""
+        """Return the rows as a pandas DataFrame.
+
+        Raises:
+            UnavailableError: A data file is not there any more, or is damaged.
+        """
         frame: pd.DataFrame = self.arrow().to_pandas()
         return frame
 
