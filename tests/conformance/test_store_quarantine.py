@@ -183,23 +183,24 @@ def test_the_tasks_of_a_run_that_were_released(store: Store) -> None:
 def test_releasing_what_the_head_shows_keeps_it(store: Store) -> None:
     build(store, 1, content="same")
     held(store, 2, content="same")
-    held(store, 3, content="same")
     assert release(store, 2) == Published.UNCHANGED
     assert head_of(store) == 1
     assert store.uncollected_attempts() == [Uncollected(2, "staging/flights/2.parquet")]
+    held(store, 3, content="same")
     assert release(store, 3, renews=True) == Published.NEW
 
 
 def test_what_was_overtaken_is_not_released_and_stays(store: Store) -> None:
     build(store, 1)
-    candidate = held(store, 2)
-    build(store, 3)
-    with pytest.raises(ConflictError, match="flights/k1: the head has moved on: it is version 3, and was version 1"):
-        release(store, 2)
-    assert head_of(store) == 3
+    build(store, 2)
+    candidate = held(store, 3)
+    roll_back(store, f"{RUN}-2", resolved=True)
+    with pytest.raises(ConflictError, match="flights/k1: the head has moved on: it is version 1, and was version 2"):
+        release(store, 3)
+    assert head_of(store) == 1
     (kept,) = store.quarantined()
     assert (kept.state, kept.candidate) == (QuarantineState.HELD, candidate)
-    assert store.attempts(f"{RUN}-2")[0].failure == WHY
+    assert store.attempts(f"{RUN}-3")[0].failure == WHY
 
 
 def test_releasing_removes_saved_batches_of_runs_that_ended(store: Store) -> None:
@@ -251,8 +252,8 @@ def test_what_is_decided_stays_so(store: Store) -> None:
 def test_what_is_asked_for_is_found_newest_first(store: Store) -> None:
     held(store, 1, "k1")
     held(store, 2, "k2")
-    held(store, 3, "k1")
     drop(store, 1)
+    held(store, 3, "k1")
 
     def numbers(**wanted: object) -> list[int]:
         return [one.candidate.attempt for one in store.quarantined(**wanted)]
@@ -285,7 +286,7 @@ def test_a_new_coordinator_leaves_alone_what_is_held(store: Store) -> None:
     assert release(store, 1) == Published.NEW
 
 
-def roll_back(store: Store, run: str) -> None:
+def roll_back(store: Store, run: str, *, resolved: bool = False) -> None:
     with store.transaction() as tx:
         tx.set_run_state(run, RunState.SUCCEEDED, author="ada", reason="", now_ms=4_000)
     aim = Aim(run=run)
@@ -294,19 +295,21 @@ def roll_back(store: Store, run: str) -> None:
     with store.transaction() as tx:
         tx.add_run(rollback)
         tx.roll_back(rollback, aim, shown)
+        if resolved:
+            tx.resolve("back", author="ada", reason="mended", now_ms=4_700)
 
 
 def test_what_a_rollback_holds_is_not_released(store: Store) -> None:
     build(store, 1)
-    held(store, 2)
-    build(store, 3)
-    roll_back(store, f"{RUN}-3")
+    build(store, 2)
+    roll_back(store, f"{RUN}-2")
     assert head_of(store) == 1
+    held(store, 3)
     with pytest.raises(ConflictError, match="flights/k1: the partition is held by rollback back"):
-        release(store, 2)
+        release(store, 3)
     with store.transaction() as tx:
         tx.resolve("back", author="ada", reason="mended", now_ms=4_700)
-    assert release(store, 2) == Published.NEW
+    assert release(store, 3) == Published.NEW
 
 
 def test_what_was_made_from_something_that_was_taken_back_is_not_released(store: Store) -> None:
@@ -350,16 +353,105 @@ def test_nothing_of_a_discarded_run_is_released(store: Store) -> None:
 def test_an_older_one_that_is_released_after_a_newer_failed_is_what_happened_last(
     store: Store, newer_is_held: bool
 ) -> None:
-    held(store, 1)
+    older, newer = an_attempt(1), an_attempt(2, run=f"{RUN}-2")
+    begin(store, older)
+    begin(store, newer, run=f"{RUN}-2")
     if newer_is_held:
-        held(store, 2)
+        hold(store, refused(newer))
     else:
-        attempt = an_attempt(2, run=f"{RUN}-2")
-        begin(store, attempt, run=f"{RUN}-2")
         with store.transaction() as tx:
             tx.end_attempts([(2, AttemptState.FAILED, WHY)], now_ms=3_000)
+    hold(store, refused(older))
     assert [found.attempt for found in store.failed_partitions("flights")] == [2]
     assert release(store, 1) is Published.NEW
     assert list(store.failed_partitions("flights")) == []
     # Of what must not happen twice nobody knows how far the newer one came.
     assert [found.attempt for found in store.failed_partitions("flights", unsure=True)] == [2]
+
+
+def states(store: Store) -> dict[int, str]:
+    return {one.candidate.attempt: one.state.value for one in store.quarantined()}
+
+
+def superseded(store: Store) -> list[tuple[str, object]]:
+    """Return what the journal says of results that a newer one took the place of: author and attempts."""
+    entries = [entry for entry in store.journal_entries() if entry.kind == "quarantine.superseded"]
+    return [(entry.author, json.loads(entry.body)["attempts"]) for entry in entries]
+
+
+def test_a_newer_result_that_is_held_takes_the_place_of_the_older_one(store: Store) -> None:
+    build(store, 1)
+    candidate = held(store, 2)
+    held(store, 3, "k2")
+    held(store, 4)
+    assert states(store) == {2: "dropped", 3: "held", 4: "held"}
+    kept = store.quarantined(attempt=2)[0]
+    said = f"superseded by attempt 4 of run {RUN}-4, which is held in its place"
+    assert (kept.decided_ms, kept.author, kept.reason) == (3_000, "ada", said)
+    assert superseded(store) == [("ada", [2])]
+    assert store.uncollected_attempts() == [Uncollected(2, candidate.files[0].path)]
+    with pytest.raises(ConflictError, match="was dropped already, by ada: superseded by attempt 4"):
+        release(store, 2)
+    assert release(store, 4) == Published.NEW
+
+
+@pytest.mark.parametrize("content", ["same", "other"])
+def test_a_newer_result_that_is_published_takes_the_place_of_the_older_one(store: Store, content: str) -> None:
+    build(store, 1, content="same")
+    held(store, 2)
+    held(store, 3, "k2")
+    build(store, 4, content=content)
+    assert states(store) == {2: "dropped", 3: "held"}
+    assert store.quarantined(attempt=2)[0].reason == f"superseded by attempt 4 of run {RUN}-4, which was published"
+    assert superseded(store) == [("ada", [2])]
+
+
+def test_an_older_result_takes_nothing_out_of_quarantine(store: Store) -> None:
+    older, newer = an_attempt(1), an_attempt(2, run="other")
+    begin(store, older)
+    begin(store, newer, run="other")
+    hold(store, refused(newer))
+    publish(store, a_candidate(older))
+    assert states(store) == {2: "held"}
+
+
+def test_what_a_zombie_made_takes_no_place(store: Store) -> None:
+    held(store, 1)
+    zombie = an_attempt(2, run="zombie")
+    begin(store, zombie, run="zombie")
+    with store.transaction() as tx:
+        tx.end_attempts([(2, AttemptState.LOST, None)], now_ms=2_500)
+    assert len(hold(store, refused(zombie))) == 1
+    publish(store, a_candidate(zombie))
+    assert states(store) == {1: "held"}
+
+
+def test_a_compaction_leaves_what_is_held(store: Store) -> None:
+    build(store, 1, content="same")
+    held(store, 2)
+    packing = an_attempt(3, run="packing", expects=1)
+    begin(store, packing, run="packing")
+    assert publish(store, a_candidate(packing, content="same", origin=1, renews=True)) == [Published.NEW]
+    assert states(store) == {2: "held"}
+    assert release(store, 2) == Published.NEW
+
+
+def stage(store: Store, number: int) -> Attempt:
+    attempt = an_attempt(number, run="staged")
+    with store.transaction() as tx:
+        if store.run("staged") is None:
+            tx.add_run(a_run("staged", publication=Publication.TOGETHER))
+        tx.start_attempts([attempt])
+    return attempt
+
+
+def test_what_a_run_stages_takes_the_place_of_what_others_hold_when_it_is_published(store: Store) -> None:
+    held(store, 1)
+    hold(store, refused(stage(store, 2)))
+    assert states(store) == {1: "held", 2: "held"}
+    publish(store, a_candidate(stage(store, 3)))
+    assert states(store) == {1: "held", 2: "dropped"}, "of its own run at once"
+    with store.transaction() as tx:
+        assert tx.publish_staged("staged", author="eve", reason="", now_ms=6_000) == []
+    assert states(store) == {1: "dropped", 2: "dropped"}
+    assert superseded(store) == [("ada", [2]), ("eve", [1])]

@@ -165,7 +165,11 @@ def test_the_end_of_a_run_says_how_much_is_quarantined(place: Place) -> None:
     place.name("bad", *BAD)
     out, _ = place.backfill(code=1, as_json=False)
     assert "2 quarantined: headgate -C" in out
-    assert place.data("retry", "latest", code=1)["quarantined"] == 4
+    here, run = f"headgate -C {place.root}", place.data("status", "latest")["run"]["id"]
+    look = f"next: {here} quarantine show sales {BAD[0]}\n"
+    assert out.endswith(f"{look}      {here} retry {run} goes on, once that is released or mended\n")
+    assert place.call("status", "latest")[0].endswith(f"{look}next: {here} retry {run}\n")
+    assert place.data("retry", "latest", code=1)["quarantined"] == 2
 
 
 def test_the_old_head_stays_visible(place: Place) -> None:
@@ -336,14 +340,23 @@ def test_what_waits_for_a_release_takes_an_approver(place: Place) -> None:
     assert [entry["author"] for entry in refused if entry["kind"] == "quarantine release refused"] == ["ada", "eve"]
 
 
-def test_an_overtaken_result_is_not_released(gated: Place) -> None:
-    gated.name("bad")
-    gated.call("retry", "latest")
-    attempt = str(gated.held()[BAD[0]])
-    _, err = gated.call("quarantine", "release", attempt, "--reason", "late", code=1)
-    assert f"cannot become the head of sales/{BAD[0]}: the head has moved on" in err
-    assert "it cannot be released" in gated.call("quarantine", "show", attempt)[0]
-    gated.call("quarantine", "drop", attempt, "--reason", "late")
+def test_a_partition_that_is_made_again_takes_the_place_of_what_is_held(gated: Place) -> None:
+    first = gated.held()
+    gated.name("bad", BAD[0])
+    run = gated.data("retry", "latest", code=1)["run"]["id"]
+    second = gated.held()
+    assert second.keys() == {BAD[0]}
+    assert second[BAD[0]] > first[BAD[0]]
+    out, _ = gated.call("quarantine", "show", str(first[BAD[0]]))
+    assert "dropped by ada at " in out
+    assert f": superseded by attempt {second[BAD[0]]} of run {run}, which is held in its place" in out
+    _, err = gated.call("quarantine", "release", str(first[BAD[1]]), "--reason", "late", code=1)
+    newer = gated.heads()[BAD[1]]
+    assert f"was dropped already, by ada: superseded by attempt {newer} of run {run}, which was published" in err
+    gated.call("vacuum")
+    assert not any(gated.files(attempt) for attempt in first.values())
+    assert gated.files(second[BAD[0]])
+    gated.sound()
 
 
 def test_a_damaged_file_is_not_released(gated: Place) -> None:

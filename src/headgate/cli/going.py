@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from headgate.cli.screen import Screen
     from headgate.drivers.progress import Progress, RunSummary, Watcher
-    from headgate.views.summary import Summary
+    from headgate.views.summary import EndedRun, Summary
 
     Go = Callable[[Watcher], RunSummary]
 
@@ -174,8 +174,19 @@ def summary_text(summary: Summary) -> str:
         ]
     lines += staged_lines(summary.staged, ended.id, ended.state)
     if ended.state in _NEXT:
-        lines += ["", f"next: {options.invocation(_NEXT[ended.state], ended.id)}"]
+        lines += ["", *_next_lines(summary, ended)]
     return "\n".join(lines)
+
+
+def _next_lines(summary: Summary, ended: EndedRun) -> list[str]:
+    goes_on = options.invocation(_NEXT[ended.state], ended.id)
+    failed = sum(part.failed for part in summary.datasets)
+    if ended.state is not RunState.FAILED or not summary.failures or summary.quarantined < failed:
+        return [f"next: {goes_on}"]
+    # A retry alone would come to the same again.
+    first = summary.failures[0]
+    looks = options.invocation("quarantine", "show", first.dataset, first.key)
+    return [f"next: {looks}", f"      {goes_on} goes on, once that is released or mended"]
 
 
 def _counts_text(summary: Summary) -> str:

@@ -199,7 +199,7 @@ def _text(view: QuarantinedView) -> str:
     if view.schema:
         columns = [(name, kind) for name, kind in view.schema]
         lines += ["", table(("column", "type"), columns)]
-    if view.files:
+    if view.files and line.state != "dropped":
         lines += ["", "files", *(f"  {plain(file.path)}" for file in view.files)]
     if line.state == "held":
         lines += ["", *_next_steps(view)]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headgate.core.states import ENDED
-from headgate.drivers.progress import FailedTask, Progress, RunSummary, counts
+from headgate.drivers.progress import FailedTask, Progress, RunSummary, counts, in_order
 from headgate.model.policy import OnOverlap, TaskOrder
 from headgate.model.run import RunState, TaskState
 
@@ -132,12 +132,13 @@ class ActiveRun:
             quarantined: How many of its results are held in quarantine.
         """
         assert self.ended is not None
-        failed = [found for task, found in self.failures.items() if self.tasks.state[task] == TaskState.FAILED]
+        progress = self.progress()
+        failed = (found for task, found in self.failures.items() if self.tasks.state[task] == TaskState.FAILED)
         return RunSummary(
             self.run.id,
             self.ended,
-            self.progress(),
-            tuple(failed[:SHOWN_FAILURES]),
+            progress,
+            in_order(failed, progress)[:SHOWN_FAILURES],
             self.plan.problems,
             quarantined,
             self.run.publication,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headgate.core.reasons import Delay
 from headgate.drivers.handover import HELD
 from headgate.drivers.naming import named_run
-from headgate.drivers.progress import DatasetProgress, FailedTask, HeldBack, Progress, RunSummary, held_back
+from headgate.drivers.progress import DatasetProgress, FailedTask, HeldBack, Progress, RunSummary, held_back, in_order
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, TaskState, has_failed
 from headgate.planning.codec import plan_from_json
@@ -59,14 +59,23 @@ def follow(store: Store, run_id: str, watcher: Watcher | None) -> RunSummary | N
     progress = _progress(store, plan, run, time.monotonic() - began_s)
     if watcher is not None:
         watcher.progressed(progress)
-    failures = tuple(
+    failed = (
         FailedTask(attempt.dataset, attempt.key, attempt.failure)
         for attempt in store.last_attempts(run.id)
         if attempt.failure is not None and has_failed(attempt.state, run.state)
     )
     quarantined = len(store.quarantined(run=run.id, states=HELD_STATES))
     conflicts = tuple(store.staged_conflicts(run.id)) if run.state is RunState.STAGED else ()
-    return RunSummary(run.id, run.state, progress, failures, plan.problems, quarantined, run.publication, conflicts)
+    return RunSummary(
+        run.id,
+        run.state,
+        progress,
+        in_order(failed, progress),
+        plan.problems,
+        quarantined,
+        run.publication,
+        conflicts,
+    )
 
 
 def _progress(store: Store, plan: Plan, run: Run, elapsed_s: float) -> Progress:

@@ -147,6 +147,12 @@ def held_back(delays: Iterable[Delay]) -> tuple[HeldBack, ...]:
     return tuple(found.values())
 
 
+def in_order(failed: Iterable[FailedTask], progress: Progress) -> tuple[FailedTask, ...]:
+    """Return tasks that failed in the order of their datasets, upstream first, and keys."""
+    places = {part.name: n for n, part in enumerate(progress.datasets)}
+    return tuple(sorted(failed, key=lambda task: (places[task.dataset], task.key)))
+
+
 def counts(table: TaskTable, unchanged: Mapping[str, int]) -> tuple[DatasetProgress, ...]:
     """Return the counts of each stage of a run."""
     return tuple(

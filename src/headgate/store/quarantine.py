@@ -1,7 +1,7 @@
 """What state stores do for results that gates have refused, and what they keep of audits: nouns, and their contract.
 
 A result that is held in quarantine is staged and invisible; its files are nobody's garbage. Somebody releases it, which
-publishes it, or drops it.
+publishes it, or drops it; or the same partition is made anew, and that takes its place.
 """
 
 from __future__ import annotations
@@ -66,8 +66,10 @@ class QuarantineWrites(Protocol):
         """Keep what gates have refused, and let its attempts fail with the given failures.
 
         Post: the attempt is failed; nothing collects what it staged as long as it is held; what was saved of the
-        batches of its task is forgotten, so that the next attempt begins anew. Nothing is visible. One journal entry
-        for the call. An attempt that does not run any more is fenced, and nothing of it is kept.
+        batches of its task is forgotten, so that the next attempt begins anew. Nothing is visible. What older attempts
+        of the same partitions have had in quarantine is dropped, unless other runs made it and this one publishes
+        together. One journal entry for the call, and one for what was dropped. An attempt that does not run any more
+        is fenced, and nothing of it is kept.
 
         Returns:
             Those that were fenced.

@@ -53,6 +53,7 @@ CREATE INDEX attempt_running ON attempt (id) WHERE state = 'running';
 CREATE INDEX attempt_uncollected ON attempt (id) WHERE state <> 'running' AND path <> '';
 CREATE INDEX attempt_failure ON attempt (dataset, id) WHERE error_class IS NOT NULL;
 CREATE INDEX attempt_failed ON attempt (run) WHERE state = 'failed';
+CREATE INDEX attempt_failed_partition ON attempt (dataset, key) WHERE state = 'failed';
 
 CREATE TABLE schema (
     id INTEGER PRIMARY KEY,

@@ -11,6 +11,7 @@ from headgate.errors import InternalError
 from headgate.model.run import AttemptState
 from headgate.store.journal import canonical, checkpoints_digest, entry_hash
 from headgate.store.named_sql import statements
+from headgate.store.quarantine import QuarantineState
 from headgate.store.records import OVERTAKEN, Published
 from headgate.store.sqlite_rows import (
     array,
@@ -117,6 +118,7 @@ class Publishing:
         self._refused |= taken_back(self._connection, candidates)
         entry = self.journal_head().seq + 1
         verdicts = [self._judge(c, found.get(c.attempt), batch, entry, now_ms) for c in candidates]
+        packed = {c.attempt for c in candidates if c.origin is not None}
         self._write(batch)
         self._forget_batches(batch.checkpoints)
         self._connection.executemany(self._sql["end_attempt"], batch.superseded)
@@ -129,7 +131,36 @@ class Publishing:
             body |= {"first": min(attempts), "last": max(attempts), "digest": checkpoints_digest(batch.records)}
             run = runs.pop() if len(runs) == 1 else ""
             self.journal("publish", author=author, run=run, reason=reason, body=body, now_ms=now_ms)
+            # A compaction makes nothing anew.
+            made = [attempt for attempt in attempts if attempt not in packed]
+            self.supersede(made, "which was published", author=author, now_ms=now_ms)
         return verdicts
+
+    def supersede(self, attempts: Sequence[int], what: str, *, author: str, now_ms: int) -> None:
+        """Drop what is held in quarantine of partitions that newer attempts have made.
+
+        Args:
+            attempts: Numbers of the newer ones.
+            what: What became of these, in words.
+            author: Whose coordinator or decision it was.
+            now_ms: UTC milliseconds.
+        """
+        if not attempts or self._connection.execute(self._sql["any_held"]).fetchone() == (0,):
+            return
+        found = self._connection.execute(self._sql["held_before"], {"attempts": array(attempts)}).fetchall()
+        decided = {"state": QuarantineState.DROPPED.value, "now_ms": now_ms, "author": author}
+        for older, _, newer, run in found:
+            reason = f"superseded by attempt {newer} of run {run}, {what}"
+            self._connection.execute(self._sql["decide_quarantine"], decided | {"attempt": older, "reason": reason})
+        if found:
+            runs = {run for *_, run in found}
+            body: dict[str, object] = {
+                "partitions": len({newer for _, _, newer, _ in found}),
+                "datasets": sorted({dataset for _, dataset, _, _ in found}),
+                "attempts": [older for older, *_ in found],
+            }
+            run = runs.pop() if len(runs) == 1 else ""
+            self.journal("quarantine.superseded", author=author, run=run, reason="", body=body, now_ms=now_ms)
 
     def _judge(self, c: Candidate, row: Row | None, batch: Batch, entry: int, now_ms: int) -> Published:
         """Say what becomes of a candidate, and add the rows for it to the batch."""

@@ -53,6 +53,8 @@ class Quarantine(Publishing):
                 "attempts": [candidate.attempt for candidate, _ in kept],
             }
             self.journal("quarantine.held", author=author, run=run, reason="", body=body, now_ms=now_ms)
+            newer = [candidate.attempt for candidate, _ in kept]
+            self.supersede(newer, "which is held in its place", author=author, now_ms=now_ms)
         return fenced
 
     def release(self, attempt: int, *, author: str, reason: str, now_ms: int, renews: bool = False) -> Published:

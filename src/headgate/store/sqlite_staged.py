@@ -47,6 +47,8 @@ class StagedPublishing(Publishing):
         by_dataset = Counter(name for _, name, *_ in moves)
         body: dict[str, object] = {"moved": len(moves), "datasets": dict(by_dataset), "digest": digest}
         self.journal(TOGETHER, author=author, run=run, reason=reason, body=body, now_ms=now_ms)
+        made = [checkpoint for *_, checkpoint in moves]
+        self.supersede(made, "which was published", author=author, now_ms=now_ms)
         return []
 
     def discard_staged(self, run: str) -> int:

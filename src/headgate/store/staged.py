@@ -81,7 +81,8 @@ class StagedWrites(Protocol):
         """Make everything that a run has staged visible, or nothing of it.
 
         Post: without conflicts each of its staged heads is the head, which is recorded in `moved` and in one journal
-        entry, and it has no staged heads any more. With conflicts nothing has changed.
+        entry, and it has no staged heads any more; what was held in quarantine of them is dropped. With conflicts
+        nothing has changed.
 
         Returns:
             What keeps it from being published, by dataset and key.

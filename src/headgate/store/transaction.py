@@ -90,9 +90,11 @@ class Transaction(
 
         Post: for NEW and UNCHANGED the attempt is succeeded and has a checkpoint; its staging path is forgotten for
         NEW and stays to be collected for UNCHANGED; what was saved of its batches is removed, also by runs that failed,
-        were cancelled, or wait for this one. For SUPERSEDED the attempt is superseded, with the failure of
+        were cancelled, or wait for this one; what older attempts of the partition have had in quarantine is dropped,
+        as `quarantine` says, but not for a compaction. For SUPERSEDED the attempt is superseded, with the failure of
         `why_superseded`; for FENCED one that was lost is fenced; and nothing else changed. One journal entry for the
-        call, if anything was published. Two candidates of one call never share a partition.
+        call, if anything was published, and one for what was dropped. Two candidates of one call never share a
+        partition.
 
         Returns:
             One verdict for each candidate, in order.

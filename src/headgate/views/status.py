@@ -126,7 +126,7 @@ class RunStatus:
         coordinator: Who runs it now, as text; None if nobody.
         controls: What people changed of it while it lives: concurrency, priority, order.
         datasets: Its tasks by dataset, upstream first.
-        failures: What failed, in order of the attempts.
+        failures: What failed, in the order of the datasets and keys.
         breakers: Circuit breakers that are open, of whatever.
         why: Why tasks do not run; None if that was not asked for.
         quarantined: How many of its results are held in quarantine.
@@ -185,6 +185,8 @@ def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
             failures.append(failure_line(attempt))
     failed = Counter(failure.dataset for failure in failures)
     totals = _totals(run)
+    places = {name: n for n, name in enumerate(totals)}
+    failures.sort(key=lambda line: (places[line.dataset], line.key))
     found = said(store, run.id) if state in _SAID else None
     blocked = Counter[str]()
     for held in found.held if found else ():

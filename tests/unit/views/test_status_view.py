@@ -50,6 +50,22 @@ def test_one_run_shows_its_datasets_and_its_failures(shop: Shop) -> None:
     assert "shop_pipeline.py" in failure.traceback
 
 
+def test_failures_come_in_the_order_of_datasets_and_keys(shop: Shop) -> None:
+    with (shop.root / "headgate.toml").open("a") as file:
+        file.write('[concurrency]\norder = "newest"\n')
+    for day in (2, 4):
+        shop.land(day, "bad,1\n")
+    shop.edit('return sales.group_by("name")', 'raise ValueError("no trend")')
+    summary = shop.backfill()
+    with reading(shop.root) as (_, store):
+        found = status.run_status(store, named_run(store, summary.run))
+        numbers = [failure.attempt for failure in found.failures]
+    expected = [("sales", "2024-01-02"), ("sales", "2024-01-04"), ("trend", "2024-01-01")]
+    assert [(failure.dataset, failure.key) for failure in found.failures] == expected
+    assert [(failure.dataset, failure.key) for failure in summary.failures] == expected
+    assert numbers != sorted(numbers), "they came in another order"
+
+
 def test_the_same_content_again_is_unchanged_and_what_follows_is_skipped(shop: Shop) -> None:
     shop.backfill()
     shop.land(5, "b,10\na,5\n")

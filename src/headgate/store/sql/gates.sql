@@ -31,6 +31,22 @@ ORDER BY q.attempt DESC LIMIT :limit;
 UPDATE quarantine SET state = :state, decided_ms = :now_ms, author = :author, reason = :reason
 WHERE attempt = :attempt AND state = 'held';
 
+-- name: any_held
+SELECT EXISTS (SELECT 1 FROM quarantine WHERE state = 'held');
+
+-- name: held_before
+-- What is held of the partitions of newer attempts, beside those. What a run has staged stands against nobody but itself
+-- until it is published.
+SELECT q.attempt, d.name, n.id, r.id
+FROM json_each(:attempts) j
+CROSS JOIN attempt n ON n.id = j.value
+CROSS JOIN attempt a ON a.dataset = n.dataset AND a.key = n.key AND a.state = 'failed' AND a.id < n.id
+CROSS JOIN quarantine q ON q.attempt = a.id AND q.state = 'held'
+CROSS JOIN run r ON r.n = n.run
+CROSS JOIN dataset d ON d.id = n.dataset
+WHERE a.run = n.run OR NOT EXISTS (SELECT 1 FROM staged_run s WHERE s.run = n.run AND s.published_ms IS NULL)
+ORDER BY q.attempt;
+
 -- name: forgive_attempt
 UPDATE attempt SET error_class = NULL, error = NULL, hint = NULL, traceback = NULL WHERE id = :attempt;
 
