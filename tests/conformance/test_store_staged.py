@@ -158,7 +158,7 @@ def test_what_rollbacks_hold_keeps_everything_back_and_is_named_once(store: Stor
         with store.transaction() as tx:
             tx.resolve(f"back-{number}", author="bea", reason="mended", now_ms=7_000)
     (conflict,) = store.staged_conflicts(STAGED)
-    assert conflict.why == f"has another version since, of run {RUN}-1"
+    assert conflict.why == "shows version 1 again: rollback back-2 has moved it since"
     # The undo of both: it shows again what it showed when the run built on it.
     take_back(store, "back-2", "undo-2", 8_000)
     take_back(store, "back-3", "undo-3", 8_100)
@@ -170,6 +170,25 @@ def test_what_rollbacks_hold_keeps_everything_back_and_is_named_once(store: Stor
     assert show(store) == []
     assert {version.key: version.id for version in store.heads("flights")} == {"k1": 4, "k2": 5}
     assert store.check() == []
+
+
+def test_what_an_undo_has_put_forth_again_is_no_version_of_its_run_since(store: Store) -> None:
+    build(store, 1, "k1")
+    build(store, 2, "k1")
+    for number in (2, 1):
+        with store.transaction() as tx:
+            tx.set_run_state(f"{RUN}-{number}", RunState.SUCCEEDED, author="ada", reason="", now_ms=4_000)
+    take_back(store, f"{RUN}-2", "back", 5_000)
+    with store.transaction() as tx:
+        tx.resolve("back", author="bea", reason="mended", now_ms=5_500)
+    stage(store, staged_attempt(3, "k1", expects=1))
+    take_back(store, "back", "undo", 6_000)
+    (conflict,) = store.staged_conflicts(STAGED)
+    assert (conflict.previous, conflict.head, conflict.moved_by) == (1, 2, "undo")
+    assert conflict.why == "shows version 2 again: rollback undo has moved it since"
+    # What somebody publishes after it is what is in the way.
+    build(store, 4, "k1")
+    assert store.staged_conflicts(STAGED)[0].why == f"has another version since, of run {RUN}-4"
 
 
 def test_what_was_made_from_what_was_taken_back_is_not_published(store: Store) -> None:

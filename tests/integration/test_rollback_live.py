@@ -103,7 +103,13 @@ def test_a_bad_run_is_put_back_held_resolved_and_built_anew(terminals: Terminals
     shown = terminals.data("runs", "show", rollback)
     assert (shown["run"]["kind"], shown["run"]["done"], shown["skipped"]) == ("rollback", 8, 0)
     assert "rollback" in terminals.call("runs")[0]
-    assert "wrong" in terminals.call("runs", "show", rollback)[0]
+    text, _ = terminals.call("runs", "show", rollback)
+    assert f"run {rollback} succeeded: 8 heads moved\n  rollback by ada, " in text
+    assert f"it took back what run {bad} had published: " in text
+    assert f"8 partitions held until the cause is mended: headgate -C {terminals.root} resolve {rollback} " in text
+    assert "digest" not in text
+    assert (shown["rollback"]["of"], shown["rollback"]["kind"], shown["rollback"]["held"]) == (bad, "backfill", 8)
+    assert "heads moved" in terminals.call("status", rollback)[0]
 
     # The bad code is still there, and no plan builds it again.
     out, _ = terminals.call("plan", "flights")
@@ -141,10 +147,13 @@ def test_what_is_downstream_needs_a_decision_and_an_undo_puts_all_forth_again(te
     out, err = terminals.call("rollback", first, "--reason", "wrong", "--yes", code=2)
     assert "was made from that, and stays:" in out
     assert "--with-downstream" in err
+    nothing, err = terminals.call("rollback", "flights", "2024-01-01", "--to", first, "--reason", "?", "--yes", code=1)
+    assert (nothing, err) == ("", "error: there is nothing to roll back: flights shows what it showed then\n")
     assert {name: contents(terminals, name) for name in good} == bad
     rollback = terminals.data("rollback", first, "--with-downstream", "--reason", "wrong", "--yes")["run"]
     assert {name: contents(terminals, name) for name in good} == good
     terminals.call("rollback", rollback, "--reason", "it was right", "--yes")
+    assert f"it undid rollback {rollback}: " in terminals.call("runs", "show", "latest")[0]
     assert {name: contents(terminals, name) for name in good} == bad
     assert terminals.data("holds")["holds"] == []
     left = terminals.data("rollback", first, "--leave-downstream", "--reason", "wrong", "--yes")

@@ -131,7 +131,9 @@ def _roll_back(
     from headgate.views.rollback import rollback_view, rolled_back_view
 
     found = session.store.take_back(aim)
-    click.echo(_text(rollback_view(before.grids, found)), err=as_json)
+    shown = _text(rollback_view(before.grids, found))
+    if shown:
+        click.echo(shown, err=as_json)
     check_decided(found, aim, decided=decided)
     if not _confirmed(found, yes=yes):
         click.echo("nothing was moved", err=True)
@@ -162,7 +164,7 @@ def _text(view: RollbackView) -> str:
         *_lines("has moved on since", view.moved_on),
         *_lines("has lost the files of what it would show", view.gone),
     ]
-    return "\n".join(lines) or "nothing would move"
+    return "\n".join(lines)
 
 
 def _lines(what: str, groups: Iterable[Group]) -> list[str]:

@@ -9,14 +9,14 @@ import click
 from headgate.cli import options
 from headgate.cli.journal import detail
 from headgate.cli.status import counts_text, gates_lines
-from headgate.cli.text import STATE_COLORS, counted, duration, moment, plain, print_json, state_text, table
+from headgate.cli.text import STATE_COLORS, counted, done_text, duration, moment, plain, print_json, state_text, table
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from headgate.views.journal import JournalLine
-    from headgate.views.run_record import RunRecord
+    from headgate.views.run_record import RollbackRecord, RunRecord
     from headgate.views.status import RunLine
     from headgate.views.stored_plan import StoredPlanView
 
@@ -89,10 +89,10 @@ def record_text(record: RunRecord) -> str:
     run = record.run
     state = click.style(state_text(run), fg=STATE_COLORS[run.state])
     not_built = skipped_text(record.skipped, record.taken, run.total)
+    what = run.kind if record.rollback else f"{run.kind} of class {plain(run.service_class)}"
     lines = [
-        f"run {run.id} {state}: {run.done:,} of {counted(run.total, 'partition')} done{not_built}",
-        f"  {run.kind} of class {plain(run.service_class)} by {plain(run.author)}, {moment(run.created_ms)} UTC: "
-        f"{plain(run.reason)}",
+        f"run {run.id} {state}: {done_text(run)}{not_built}",
+        f"  {what} by {plain(run.author)}, {moment(run.created_ms)} UTC: {plain(run.reason)}",
     ]
     if run.finished_ms is not None:
         lines.append(f"  ended {moment(run.finished_ms)} UTC")
@@ -103,14 +103,42 @@ def record_text(record: RunRecord) -> str:
         lines.append(f"  set by hand: {changed}")
     if record.plan is not None:
         lines += ["", *_plan_lines(record.plan)]
-    if record.entries:
-        lines += ["", "what was decided and what came of it", _entries_text(record.entries)]
+    if record.rollback is not None:
+        lines += ["", *_rollback_lines(record.rollback, run.id)]
+    # What a rollback did was said in words.
+    entries = tuple(line for line in record.entries if record.rollback is None or line.kind != "rollback")
+    if entries:
+        lines += ["", "what was decided and what came of it", _entries_text(entries)]
     if record.forecast is not None:
         from headgate.cli.forecast_text import hindsight_text
 
         lines += ["", hindsight_text(record.forecast)]
     lines += ["", counts_text(record.datasets, run), *gates_lines(record.quarantined, record.warnings)]
     return "\n".join(lines)
+
+
+def _rollback_lines(done: RollbackRecord, run: str) -> list[str]:
+    """Return what a rollback did, in words, and what can be done about it."""
+    if done.kind == "rollback":
+        lines = [f"it undid rollback {done.of}: readers see what they saw before that"]
+    elif done.kind:
+        lines = [f"it took back what run {done.of} had published: readers see what they saw before that"]
+    elif done.to_version is not None:
+        lines = [f"it put a partition of {plain(done.of)} back to version {done.to_version}"]
+    else:
+        lines = [f"it put partitions of {plain(done.of)} back to what they were at {moment(done.to_ms)} UTC"]
+    if done.downstream:
+        lines.append("what was made from bad versions was taken back with them")
+    if done.left:
+        lines.append(
+            f"{counted(done.left, 'partition')} that moved on or were made from bad versions stayed as they were"
+        )
+    if done.held:
+        resolve = options.invocation("resolve", run, "--reason", "TEXT")
+        lines.append(f"{counted(done.held, 'partition')} held until the cause is mended: {resolve}")
+    else:
+        lines.append("it holds nothing: all that it moved may be built again")
+    return [*lines, f"to undo it: {options.invocation('rollback', run, '--reason', 'TEXT')}"]
 
 
 def skipped_text(skipped: int, taken: int, total: int) -> str:

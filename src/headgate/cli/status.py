@@ -12,6 +12,7 @@ from headgate.cli.text import (
     STATE_COLORS,
     breaker_text,
     counted,
+    done_text,
     duration,
     failures_text,
     moment,
@@ -93,7 +94,7 @@ def _run_text(status: RunStatus) -> str:
     run = status.run
     state = click.style(state_text(run), fg=STATE_COLORS[run.state])
     lines = [
-        f"run {run.id} {state}: {run.done:,} of {counted(run.total, 'partition')} done",
+        f"run {run.id} {state}: {done_text(run)}",
         f"  {run.kind} by {plain(run.author)}, {moment(run.created_ms)} UTC: {plain(run.reason)}",
     ]
     if run.finished_ms is not None:
@@ -183,6 +184,10 @@ def gates_lines(quarantined: int, warnings: dict[str, int]) -> list[str]:
 
 def counts_text(datasets: tuple[DatasetLine, ...], run: RunLine) -> str:
     """Return the tasks of each dataset in a run by how they stand; the column of those taken only if there are any."""
+    if run.kind == "rollback":
+        return table(
+            ("dataset", "heads moved"), [(line.name, f"{line.total:,}") for line in datasets], right=frozenset({1})
+        )
     rest = _REST.get(run.state, "waiting")
     columns = {
         "partitions": "total",

@@ -167,6 +167,13 @@ def _headline(message: str) -> str:
     return first if len(first) <= _MESSAGE and first == whole else first[:_MESSAGE].rstrip() + " ..."
 
 
+def done_text(run: RunLine) -> str:
+    """Return how far a run has come."""
+    if run.kind == "rollback":
+        return f"{counted(run.total, 'head')} moved"
+    return f"{run.done:,} of {counted(run.total, 'partition')} done"
+
+
 def state_text(run: RunLine | SteeredRun) -> str:
     """Return where a run stands, and whether it is paused."""
     return f"{run.state}, paused" if run.is_paused else run.state

@@ -47,6 +47,20 @@ def conflicts_text(conflicts: Sequence[Conflict]) -> str:
     return f"{names}{more}"
 
 
+def conflicts_hint(run: str, conflicts: Sequence[Conflict]) -> str:
+    """Return what to do about a staged run that heads have moved away from."""
+    instead = f'headgate discard {run} --reason "...", and start a new backfill.'
+    rollbacks = {one.held_by or one.moved_by for one in conflicts}
+    rollback = rollbacks.pop()
+    if rollbacks or not rollback:
+        return f"Nothing has changed. {instead}"
+    if all(one.held_by and one.head == one.previous for one in conflicts):
+        first = f"If its cause is mended: headgate resolve {rollback}"
+    else:
+        first = f"If readers should see again what it was built on, undo that: headgate rollback {rollback}"
+    return f'Nothing has changed. {first} --reason "...", then publish. If not: {instead}'
+
+
 def publish(store: Store, text: str, *, author: str, reason: str) -> Run:
     """Make everything visible that a run has staged.
 
@@ -75,7 +89,7 @@ def publish(store: Store, text: str, *, author: str, reason: str) -> Run:
             if conflicts:
                 raise ConflictError(
                     f"run {run.id} cannot be published: {conflicts_text(conflicts)}",
-                    hint=f'Nothing has changed. headgate discard {run.id} --reason "...", and start a new backfill.',
+                    hint=conflicts_hint(run.id, conflicts),
                 )
             tx.set_run_state(run.id, RunState.SUCCEEDED, author=author, reason=reason, now_ms=at, taken=taken)
         crash_point("together.after_move")

@@ -39,6 +39,7 @@ class Conflict(NamedTuple):
         by: The run that published that; empty for none.
         held_by: The rollback that has held the partition since; empty if none has.
         withdrawn: What it was made from and a rollback has taken back since, as DATASET/KEY; empty for nothing.
+        moved_by: The rollback that has put the head where it is since; empty if none has.
     """
 
     dataset: str
@@ -48,6 +49,7 @@ class Conflict(NamedTuple):
     by: str
     held_by: str = ""
     withdrawn: str = ""
+    moved_by: str = ""
 
     @property
     def why(self) -> str:
@@ -56,8 +58,11 @@ class Conflict(NamedTuple):
             return f"is held by rollback {self.held_by}"
         if self.withdrawn:
             return f"was made from {self.withdrawn}, which was rolled back since"
+        if self.moved_by:
+            shows = f"shows version {self.head} again" if self.head is not None else "has no version any more"
+            return f"{shows}: rollback {self.moved_by} has moved it since"
         if self.head is None:
-            return "was taken back since"
+            return "has no version any more"
         return f"has another version since, of run {self.by}" if self.by else "has another version since"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headgate.drivers.staged import conflicts_text, discard, publish
+from headgate.drivers.staged import conflicts_hint, conflicts_text, discard, publish
 from headgate.errors import ConflictError
 from headgate.model.guard_rail import Outcome, Rule
 from headgate.model.plan import StoredPlan
@@ -152,6 +152,25 @@ def test_somebody_else_may_not_publish(store: Store) -> None:
         publish(store, "r1", author="eve", reason="fine")
 
 
+@pytest.mark.parametrize(
+    ("conflicts", "expected"),
+    [
+        ([Conflict("d", "k", 1, 2, "r2")], "Nothing has changed. headgate discard r1 "),
+        ([Conflict("d", "k", 1, 2, "r2", moved_by="r9")], "what it was built on, undo that: headgate rollback r9 "),
+        ([Conflict("d", "k", 1, 2, "r2", held_by="r9")], "what it was built on, undo that: headgate rollback r9 "),
+        ([Conflict("d", "k", 1, 1, "r0", held_by="r9")], "If its cause is mended: headgate resolve r9 "),
+        (
+            [Conflict("d", "k", 1, 2, "r2", moved_by="r9"), Conflict("d", "l", 1, 2, "r2")],
+            "Nothing has changed. headgate discard r1 ",
+        ),
+    ],
+)
+def test_what_is_in_the_way_says_what_to_do(conflicts: list[Conflict], expected: str) -> None:
+    hint = conflicts_hint("r1", conflicts)
+    assert expected in hint
+    assert hint.endswith('headgate discard r1 --reason "...", and start a new backfill.')
+
+
 def test_many_conflicts_are_told_in_few_words() -> None:
     found = [Conflict("flights", f"k{n}", 1, 2, "r2") for n in range(3)]
     found += [Conflict("daily", "d1", 1, None, ""), Conflict("daily", "d2", 1, 1, "r1", "r9")]
@@ -159,6 +178,8 @@ def test_many_conflicts_are_told_in_few_words() -> None:
         "flights/k0 has another version since, of run r2; flights/k1 has another version since, of run r2; "
         "flights/k2 has another version since, of run r2; and 2 more"
     )
-    assert conflicts_text(found[3:]) == "daily/d1 was taken back since; daily/d2 is held by rollback r9"
+    assert conflicts_text(found[3:]) == "daily/d1 has no version any more; daily/d2 is held by rollback r9"
+    gone = Conflict("d", "k", 1, None, "", moved_by="r9")
+    assert gone.why == "has no version any more: rollback r9 has moved it since"
     assert Conflict("d", "k", 1, 1, "r1", withdrawn="raw/k").why == "was made from raw/k, which was rolled back since"
     assert Conflict("d", "k", None, 1, "").why == "has another version since"

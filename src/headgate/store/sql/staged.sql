@@ -28,7 +28,7 @@ ORDER BY d.name, s.key;
 -- name: staged_conflicts
 -- Compared are identities: a compaction of what was there is no conflict. A hold that is older than the run was lifted for
 -- it, or its attempts could not have published.
-SELECT dataset, key, previous, head, published_by, held_by, withdrawn
+SELECT dataset, key, previous, head, published_by, held_by, withdrawn, moved_by
 FROM (
     SELECT d.name AS dataset, s.key AS key, c.previous AS previous, h.version AS head,
         coalesce((SELECT r.id FROM checkpoint m JOIN run r ON r.n = m.run WHERE m.attempt = h.checkpoint), '')
@@ -48,6 +48,13 @@ FROM (
             WHERE l.checkpoint = s.checkpoint AND EXISTS (SELECT 1 FROM withdrawn w WHERE w.version = l.version)
             LIMIT 1
         ), '') AS withdrawn,
+        coalesce((
+            SELECT CASE WHEN m.after_checkpoint IS h.checkpoint AND r.kind = 'rollback' THEN r.id END
+            FROM moved m
+            JOIN run r ON r.n = m.run
+            WHERE m.dataset = s.dataset AND m.key = s.key AND m.run > s.run
+            ORDER BY m.id DESC LIMIT 1
+        ), '') AS moved_by,
         coalesce(v.origin, v.id) IS NOT coalesce(p.origin, p.id) AS has_moved
     FROM staged_head s
     JOIN dataset d ON d.id = s.dataset
