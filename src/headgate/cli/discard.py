@@ -28,8 +28,8 @@ def command(root: Path, *, run: str, reason: str, as_json: bool) -> None:
     from headgate.drivers.staged import discard
     from headgate.views.reading import reading
 
-    with reading(root) as (_, store):
-        decided = discard(store, run, author=author(), reason=reason)
+    with reading(root) as (places, store):
+        decided = discard(store, places.data, run, author=author(), reason=reason)
     print_json({"run": {"id": decided.id, "state": decided.state}}) if as_json else click.echo(
         f"run {decided.id} is discarded"
     )

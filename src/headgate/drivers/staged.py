@@ -9,6 +9,7 @@ from headgate.crashpoints import crash_point
 from headgate.drivers.clock import now_ms
 from headgate.drivers.control import refusals_journaled
 from headgate.drivers.naming import named_run
+from headgate.drivers.takeover import take_over
 from headgate.errors import ConflictError
 from headgate.model.guard_rail import Outcome
 from headgate.model.run import Publication, RunState
@@ -16,6 +17,7 @@ from headgate.planning.verdict_codec import verdict_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from headgate.model.run import Run
     from headgate.store.staged import Conflict
@@ -96,11 +98,12 @@ def publish(store: Store, text: str, *, author: str, reason: str) -> Run:
         return named_run(store, run.id)
 
 
-def discard(store: Store, text: str, *, author: str, reason: str) -> Run:
+def discard(store: Store, data_root: Path, text: str, *, author: str, reason: str) -> Run:
     """Give up what a run has staged: it never becomes visible, and its files may be collected.
 
     Args:
         store: The state store.
+        data_root: The data folder.
         text: Names the run.
         author: Who decides so.
         reason: Why.
@@ -116,11 +119,15 @@ def discard(store: Store, text: str, *, author: str, reason: str) -> Run:
         run = _as_it_stands(store, named_run(store, text))
         if not run.publication.is_staged:
             _refuse_each(run)
+        if run.state is RunState.INTERRUPTED and named_run(store, run.id).state is not RunState.INTERRUPTED:
+            # Whoever drove it was killed: its attempts must not publish any more.
+            with store.lead():
+                take_over(store, data_root, now_ms(), author=author)
         with store.transaction() as tx:
             if not tx.set_run_state(
                 run.id, RunState.DISCARDED, author=author, reason=reason, now_ms=now_ms(), expected=_LEFT
             ):
-                _refuse_discarding(run)
+                _refuse_discarding(named_run(store, run.id))
             tx.discard_staged(run.id)
         return named_run(store, run.id)
 

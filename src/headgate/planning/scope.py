@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from headgate.model.plan import Request
     from headgate.planning.snapshot import Snapshot
 
+OPTIONS = ("--start", "--end")
+"""What the start and the end of a range are called on the command line."""
 SHOWN_NAMES = 3
 
 
@@ -78,9 +80,15 @@ def in_range(snapshot: Snapshot, name: str, request: Request) -> NDArray[np.bool
     return mask_of_range(snapshot.grids[name], request)
 
 
-def mask_of_range(grid: Grid, request: Request) -> NDArray[np.bool_]:
-    """Return which partitions of a grid overlap the request's range, as `in_range`."""
-    start_ms, end_ms = range_of(grid, request)
+def mask_of_range(grid: Grid, request: Request, called: tuple[str, str] = OPTIONS) -> NDArray[np.bool_]:
+    """Return which partitions of a grid overlap the request's range, as `in_range`.
+
+    Args:
+        grid: The grid.
+        request: What has the range.
+        called: What its start and its end are called where they were given.
+    """
+    start_ms, end_ms = range_of(grid, request, called)
     mask = np.zeros(grid.size, dtype=bool)
     times = grid.times_in(start_ms, end_ms)
     mask[times.start * grid.n_statics : times.stop * grid.n_statics] = True
@@ -116,17 +124,17 @@ def listed(names: list[str]) -> str:
     return f"{', '.join(names[:SHOWN_NAMES])} and {len(names) - SHOWN_NAMES} more"
 
 
-def range_of(grid: Grid, request: Request) -> tuple[int | None, int | None]:
-    """Return the range of a request on a grid, in UTC milliseconds."""
+def range_of(grid: Grid, request: Request, called: tuple[str, str] = OPTIONS) -> tuple[int | None, int | None]:
+    """Return the range of a request on a grid, in UTC milliseconds; its start and end are called so in errors."""
     zone = zone_of(grid.axis.zone if grid.axis else "UTC")
-    start, end = _moment(request.start, "--start"), _moment(request.end, "--end")
+    start, end = map(_moment, (request.start, request.end), called)
     start_ms = None if start is None else _instant(start, zone)
     end_ms = None if end is None else _instant(end, zone)
     # Two local times can be one instant: a day that this zone skipped is an empty range and no mistake.
     if start_ms is not None and end_ms is not None and (end_ms < start_ms or end == start):
         raise UsageError(
-            f"--end {request.end} is not after --start {request.start}",
-            hint="The end is exclusive: for one day give the day after as --end.",
+            f"{called[1]} {request.end} is not after {called[0]} {request.start}",
+            hint=f"The end is exclusive: for one day give the day after as {called[1]}.",
         )
     return start_ms, end_ms
 
@@ -134,7 +142,8 @@ def range_of(grid: Grid, request: Request) -> tuple[int | None, int | None]:
 def _moment(text: str | None, what: str) -> datetime | None:
     if text is None:
         return None
-    with suppress(ValueError):
+    # Not what it should be is for the parser to say.
+    with suppress(ValueError, TypeError):
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
             return moment

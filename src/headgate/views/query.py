@@ -13,12 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from headgate.errors import HeadgateError, UnavailableError, UsageError
-from headgate.model.names import shown
 from headgate.tables import layout
 from headgate.tables.opened import Piece, duckdb_select
 from headgate.tables.verify import verify_file, verify_for_reading
-from headgate.views.names import known_names
-from headgate.views.table import visible
+from headgate.views.table import not_published, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -299,8 +297,7 @@ def _missing(text: str, store: Store) -> UsageError:
     if same and heads and not heads[0].files:
         return UsageError(f"{same} has no files to query: what it does lies elsewhere")
     published = [name for name in store.datasets() if any(map(_is_readable, islice(store.heads(name), 1)))]
-    hint = known_names(found[1], published) or "Nothing is published yet: run `headgate backfill`."
-    return UsageError(f"nothing is published under the name {shown(found[1])}", hint=hint)
+    return not_published(store, same or found[1], published)
 
 
 def _failed(error: Exception, used: Sequence[_Used]) -> HeadgateError:

@@ -168,10 +168,7 @@ def read(
         pattern = next(iter(found.values()), None) or next(store.heads(dataset), None)
         if pattern is None:
             published = [name for name in store.datasets() if any(v.schema for v in store.heads(name))]
-            raise UsageError(
-                f"nothing is published under the name {shown(dataset)}",
-                hint=known_names(dataset, published) or "Nothing is published yet: run `headgate backfill`.",
-            )
+            raise not_published(store, dataset, published)
         if pattern.schema is None:
             raise UsageError(f"{dataset} has no tables to read: it is a source, or what it does lies elsewhere")
     wanted = set(found) if keys is None else _named(dataset, keys, found)
@@ -181,6 +178,28 @@ def read(
     for version in chosen:
         _require(version, places.data)
     return Table(dataset, chosen, _pieces(pattern, places.data)[0], places.data)
+
+
+def not_published(store: Store, dataset: str, published: Iterable[str]) -> UsageError:
+    """Return the error that says why there is nothing to read under a name, and what there is.
+
+    Args:
+        store: The state store.
+        dataset: The name.
+        published: The names under which there is something.
+    """
+    # Without a head the newest move is one that took the last of them away.
+    taken_back = store.head_moves(dataset, None, limit=1)
+    if taken_back and not any(True for _ in store.heads(dataset)):
+        run = taken_back[0].run
+        return UsageError(
+            f"nothing of {dataset} is published any more: rollback {run} took it back",
+            hint=f"`headgate runs show {run}` says what and why; as_of, or --as-of, reads what was there before.",
+        )
+    return UsageError(
+        f"nothing is published under the name {shown(dataset)}",
+        hint=known_names(dataset, published) or "Nothing is published yet: run `headgate backfill`.",
+    )
 
 
 def visible(store: Store, dataset: str, until_ms: int | None) -> Sequence[Version]:
@@ -252,7 +271,7 @@ def _in_range(project: Path, dataset: str, start: str | None, end: str | None) -
             hint="Leave them out, and filter the rows.",
         )
     grid = declared.partitioning.grid(now_ms())
-    mask = mask_of_range(grid, Request(start=start, end=end))
+    mask = mask_of_range(grid, Request(start=start, end=end), called=("start", "end"))
     return {grid.key(index) for index in np.flatnonzero(mask).tolist()}
 
 

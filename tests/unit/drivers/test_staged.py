@@ -74,13 +74,13 @@ def test_publishing_shows_it_and_keeps_what_was_taken(store: Store) -> None:
     assert kinds(store) == ["publish", "run.staged", "publish.together", "run.succeeded"]
 
 
-def test_discarding_is_for_good(store: Store) -> None:
+def test_discarding_is_for_good(store: Store, tmp_path: Path) -> None:
     stage(store, RunState.FAILED)
-    assert discard(store, "latest", author="bob", reason="wrong").state is RunState.DISCARDED
+    assert discard(store, tmp_path, "latest", author="bob", reason="wrong").state is RunState.DISCARDED
     assert list(store.heads("flights")) == []
     assert store.staged_runs() == []
     with pytest.raises(ConflictError, match="r1 was discarded already") as caught:
-        discard(store, "r1", author="bob", reason="wrong")
+        discard(store, tmp_path, "r1", author="bob", reason="wrong")
     assert caught.value.hint == ""
     with pytest.raises(ConflictError, match="r1 was discarded: start a new backfill"):
         publish(store, "r1", author="bob", reason="right")
@@ -113,22 +113,40 @@ def test_what_somebody_runs_is_not_published(store: Store) -> None:
     assert caught.value.hint == "Look at headgate status r1."
 
 
-@pytest.mark.parametrize(
-    ("state", "hint"), [(RunState.RUNNING, "headgate cancel r1"), (RunState.SUCCEEDED, "headgate rollback r1")]
-)
-def test_what_runs_or_is_visible_is_not_discarded(store: Store, state: RunState, hint: str) -> None:
-    stage(store, state)
+def test_what_is_visible_is_not_discarded(store: Store, tmp_path: Path) -> None:
+    stage(store, RunState.SUCCEEDED)
     with pytest.raises(ConflictError) as caught:
-        discard(store, "r1", author="bob", reason="no")
-    assert hint in caught.value.hint
+        discard(store, tmp_path, "r1", author="bob", reason="no")
+    assert "headgate rollback r1" in caught.value.hint
     assert store.staged_runs() == ["r1"]
 
 
-def test_a_run_that_publishes_each_has_nothing_staged(store: Store) -> None:
+def test_what_somebody_runs_is_not_discarded(store: Store, tmp_path: Path) -> None:
+    stage(store, RunState.RUNNING)
+    with store.lead(), pytest.raises(ConflictError, match="run r1 is running") as caught:
+        discard(store, tmp_path, "r1", author="bob", reason="no")
+    assert "headgate cancel r1" in caught.value.hint
+    assert store.staged_runs() == ["r1"]
+
+
+@pytest.mark.parametrize("state", [RunState.RUNNING, RunState.QUEUED])
+def test_what_was_killed_is_discarded_and_cannot_publish_any_more(
+    store: Store, tmp_path: Path, state: RunState
+) -> None:
+    stage(store, state)
+    with store.transaction() as tx:
+        tx.start_attempts([Attempt(2, "r1", "flights", "k2", 1, AttemptState.RUNNING, "flights/2.parquet", None, 2)])
+    assert discard(store, tmp_path, "r1", author="bob", reason="no").state is RunState.DISCARDED
+    assert store.staged_runs() == []
+    assert [attempt.state for attempt in store.attempts("r1")] == [AttemptState.SUCCEEDED, AttemptState.LOST]
+
+
+def test_a_run_that_publishes_each_has_nothing_staged(store: Store, tmp_path: Path) -> None:
     stage(store, RunState.FAILED, publication=Publication.EACH)
-    for decide in (publish, discard):
-        with pytest.raises(ConflictError, match="each partition by itself"):
-            decide(store, "r1", author="bob", reason="x")
+    with pytest.raises(ConflictError, match="each partition by itself"):
+        publish(store, "r1", author="bob", reason="x")
+    with pytest.raises(ConflictError, match="each partition by itself"):
+        discard(store, tmp_path, "r1", author="bob", reason="x")
 
 
 @pytest.mark.parametrize(("persons", "approver", "may"), [(1, "ada", True), (2, "ada", False), (2, "bob", True)])
