@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """How things stand.
+    """How things stand; what the state store knows is as of one moment.
 
     Args:
         snapshot: Definitions and heads.
@@ -48,14 +48,15 @@ def look(project: Project, store: Store, now_ms: int) -> World:
     grids = {
         name: declared.partitioning.grid(now_ms) for name, declared in (project.datasets | project.sources).items()
     }
-    journal_seq = store.journal_seq()
-    heads: dict[str, Heads] = {}
+    with store.snapshot():
+        # What moves together, as a rollback has it, is seen together.
+        journal_seq = store.journal_seq()
+        heads = {name: _recorded(store, dataset, grids[name]) for name, dataset in project.datasets.items()}
+        known = {name: _known(store, name, grids[name]) for name in project.sources}
     observations: list[Observation] = []
-    for name in project.datasets:
-        heads[name] = _recorded(store, project.datasets[name], grids[name])
     seen = SeenFiles(project.paths.state.with_name(project.paths.state.name + "-seen"))
     for name, source in project.sources.items():
-        heads[name], fresh = _observed(project.root, store, source, grids[name], seen)
+        heads[name], fresh = _observed(project.root, source, grids[name], known[name], seen)
         observations += fresh
     seen.save()
     snapshot = Snapshot(project.datasets, project.sources, grids, heads, now_ms)
@@ -88,14 +89,32 @@ def _recorded(store: Store, dataset: Dataset, grid: Grid) -> Heads:
     )
 
 
-def _observed(root: Path, store: Store, source: Source, grid: Grid, seen: SeenFiles) -> tuple[Heads, list[Observation]]:
-    recorded = Heads.empty(grid.size)
-    known: dict[int, tuple[str, str]] = {}
-    for version in store.heads(source.name):
+class _Known(NamedTuple):
+    """A recorded version of a source's partition, and the hash and the path of its file."""
+
+    version: int
+    hash: str
+    path: str
+
+
+_UNKNOWN = _Known(0, "", "")
+
+
+def _known(store: Store, source: str, grid: Grid) -> dict[int, _Known]:
+    found = {}
+    for version in store.heads(source):
         index = grid.find(version.key)
         if index is not None:
-            recorded.version[index] = version.id
-            known[index] = (version.files[0].hash, version.files[0].path)
+            found[index] = _Known(version.id, version.files[0].hash, version.files[0].path)
+    return found
+
+
+def _observed(
+    root: Path, source: Source, grid: Grid, known: dict[int, _Known], seen: SeenFiles
+) -> tuple[Heads, list[Observation]]:
+    recorded = Heads.empty(grid.size)
+    for index, before in known.items():
+        recorded.version[index] = before.version
     fresh: list[Observation] = []
     absent: dict[int, str] = {}
     for index, found in observe(root, source, grid, range(grid.size), seen):
@@ -103,10 +122,10 @@ def _observed(root: Path, store: Store, source: Source, grid: Grid, seen: SeenFi
             absent[index] = found.text
             continue
         recorded.digest[index] = hash64(found.hash)
-        recorded_hash, path = known.get(index, ("", ""))
-        if recorded_hash != found.hash:
+        before = known.get(index, _UNKNOWN)
+        if before.hash != found.hash:
             # Nobody has numbered this version yet: any number that no recorded version has will do.
             recorded.version[index] = -1 - index
-        if (recorded_hash, path) != (found.hash, found.path):
+        if (before.hash, before.path) != (found.hash, found.path):
             fresh.append(Observation(source.name, grid.key(index), found))
     return Heads(recorded.version, recorded.digest, np.zeros(grid.size, np.int32), (), absent), fresh
