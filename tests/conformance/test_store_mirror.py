@@ -132,7 +132,13 @@ def test_what_was_unpacked_goes_with_its_version(store: Store) -> None:
     assert found == {3: ("flights/pack.parquet",), 4: ("flights/pack.parquet", "flights/_mirror/v4.parquet")}
     with store.transaction() as tx:
         tx.doom(NOTHING, None, author="ada", reason="", now_ms=9_000)
-    assert store.doomed() == ["flights/_mirror/v4.parquet", "flights/pack.parquet"]
+    gone = ["flights/_mirror/v4.parquet", "flights/pack.parquet"]
+    assert store.doomed() == gone
+    assert set(gone) <= store.needed_paths()
+    with store.transaction() as tx:
+        tx.forget_doomed(gone)
+    # Nothing is left of them that would keep anything that comes to lie there.
+    assert not set(gone) & store.needed_paths()
 
 
 def test_a_run_that_shows_nothing_leaves_a_mirror_where_it_is(store: Store) -> None:

@@ -67,6 +67,8 @@ class Housekeeping(Publishing):
         crash_point("vacuum.inside_doom")
         paths = {path for one in found for path in one.paths}
         self._connection.executemany(self._sql["doom"], [(path,) for path in paths])
+        # What is written down as going needs no second place where it is noted.
+        self._connection.executemany(self._sql["forget_unpacked"], [(one.version,) for one in found])
         versions = [one.version for one in found]
         body: dict[str, object] = {
             "versions": len(versions),

@@ -73,6 +73,9 @@ UPDATE version SET removed_ms = ? WHERE id = ? AND removed_ms IS NULL;
 -- name: doom
 INSERT OR IGNORE INTO doomed (path) VALUES (?);
 
+-- name: forget_unpacked
+DELETE FROM unpacked WHERE version = ?;
+
 -- name: forget_doomed
 DELETE FROM doomed WHERE path = ?;
 
