@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, build, publish, seen
 
-from headgate.model.run import RunKind
+from headgate.model.run import RunKind, RunState
 from headgate.model.version import File
 from headgate.store.housekeeping import Keep
 
@@ -217,3 +217,33 @@ def test_what_is_asked_of_an_index_is_answered_by_it(store: Store) -> None:
     values = {"since_ms": 0, "versions": 0, "first": 0, "last": 9, "is_packed": False}
     plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + statements()["removable"], values)]
     assert not [step for step in plan if step.startswith("SCAN ") and step.split()[1] in {"v", "c", "h", "n", "made"}]
+
+
+def test_folders_are_at_rest_when_nobody_has_their_run_in_hand(store: Store) -> None:
+    folder = f"flights/{RUN}"
+
+    def resting() -> list[str]:
+        asked = [folder, f"elsewhere/{RUN}", "flights/mine", RUN, "flights", ""]
+        with store.transaction() as tx:
+            assert tx.resting_folders(asked) == store.resting_folders(asked)
+        return store.resting_folders(asked)
+
+    def become(state: RunState) -> None:
+        with store.transaction() as tx:
+            tx.set_run_state(RUN, state, author="ada", reason="", now_ms=4_000)
+
+    begin(store, an_attempt(1))
+    assert resting() == []
+    publish(store, a_candidate(an_attempt(1)))
+    # No attempt of it runs, but the next one may come at any moment.
+    assert resting() == []
+    become(RunState.SUCCEEDED)
+    assert resting() == [folder]
+    become(RunState.QUEUED)
+    assert resting() == []
+    begin(store, an_attempt(2))
+    become(RunState.INTERRUPTED)
+    assert resting() == []
+    with store.transaction() as tx:
+        tx.fence_attempts(now_ms=5_000)
+    assert resting() == [folder]

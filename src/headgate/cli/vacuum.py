@@ -65,7 +65,7 @@ def command(
     wanted = Keep(now - keep_ms, keep_versions)
     with reading(root) as (places, store):
         found = look(store, places.data, wanted)
-        if not dry_run and (found.versions or found.orphans or found.resumed):
+        if not dry_run and _has_something(found):
             if not yes:
                 _confirm(found, as_json=as_json)
             why = reason or options.NO_REASON
@@ -76,6 +76,7 @@ def command(
             {
                 "is_dry_run": dry_run,
                 **values,
+                "folders": found.folders,
                 "resumed": found.resumed,
                 "orphans": found.orphans,
                 "led_by": found.led_by,
@@ -93,8 +94,12 @@ def _confirm(found: Vacuumed, *, as_json: bool) -> None:
     click.confirm("Remove them?", err=True, abort=True)
 
 
+def _has_something(found: Vacuumed) -> bool:
+    return bool(found.versions or found.orphans or found.folders or found.resumed)
+
+
 def _text(found: Vacuumed, *, done: bool) -> str:
-    if not (found.versions or found.orphans or found.resumed):
+    if not _has_something(found):
         return "nothing to remove"
     verb = "removed" if done else "would be removed"
     lines = [
@@ -113,6 +118,8 @@ def _text(found: Vacuumed, *, done: bool) -> str:
         lines += [f"  {plain(path)}" for path in found.orphans[:SHOWN]]
         if len(found.orphans) > SHOWN:
             lines.append(f"  ... and {len(found.orphans) - SHOWN:,} more")
+    if found.folders:
+        lines.append(f"{counted(found.folders, 'empty folder')} of runs, {verb}")
     if found.led_by:
         lines.append(f"what attempts left behind is left to the coordinator that lives: {plain(found.led_by)}")
     return "\n".join(lines)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STEP = 2_000
 """Numbers of versions that one transaction looks at."""
 
+FOLDERS_STEP = 200
+"""Folders that are removed in one transaction, for which everybody else waits."""
+
 VACUUMING = "vacuum"
 
 
@@ -34,12 +37,14 @@ class Vacuumed:
     Args:
         versions: The versions.
         orphans: Files that belong to no version, relative to the data root.
+        folders: Folders of runs in which nothing was left; beforehand, those in which nothing is already.
         resumed: Files that an earlier vacuum had decided on before it was killed.
         led_by: The coordinator that lives, if one does: orphans are left to it.
     """
 
     versions: tuple[Removable, ...]
     orphans: tuple[str, ...]
+    folders: int
     resumed: int
     led_by: str
 
@@ -60,7 +65,8 @@ def look(store: Store, data_root: Path, keep: Keep) -> Vacuumed:
     found += store.removable_packed(keep)
     led_by = store.leader() or ""
     orphans = () if led_by else tuple(_orphans(store, data_root))
-    return Vacuumed(tuple(found), orphans, len(store.doomed()), led_by)
+    folders = len(store.resting_folders(layout.empty_folders(data_root)))
+    return Vacuumed(tuple(found), orphans, folders, len(store.doomed()), led_by)
 
 
 def vacuum(store: Store, data_root: Path, keep: Keep, *, author: str, reason: str, now_ms: int) -> Vacuumed:
@@ -92,7 +98,8 @@ def vacuum(store: Store, data_root: Path, keep: Keep, *, author: str, reason: st
         crash_point("vacuum.after_doom")
         _unlink(store, data_root, {path for one in gone for path in one.paths})
         removed += gone
-    return Vacuumed(tuple(removed), orphans, len(resumed), led_by)
+    folders = _remove_empty_folders(store, data_root)
+    return Vacuumed(tuple(removed), orphans, folders, len(resumed), led_by)
 
 
 def _ranges(store: Store) -> Iterator[tuple[int, int]]:
@@ -111,6 +118,17 @@ def _unlink(store: Store, data_root: Path, paths: Iterable[str]) -> None:
     crash_point("vacuum.after_unlink")
     with store.transaction() as tx:
         tx.forget_doomed(gone)
+
+
+def _remove_empty_folders(store: Store, data_root: Path) -> int:
+    """Remove the folders of runs in which nothing is left; return how many went."""
+    folders, gone = sorted(store.resting_folders(layout.empty_folders(data_root))), 0
+    for first in range(0, len(folders), FOLDERS_STEP):
+        # Nobody begins to stage there as long as this transaction is open, and who does later makes the folder anew.
+        with store.transaction() as tx:
+            resting = tx.resting_folders(folders[first : first + FOLDERS_STEP])
+            gone += sum(layout.remove_empty(data_root, folder) for folder in resting)
+    return gone
 
 
 def _collect(store: Store, data_root: Path, *, author: str, now_ms: int) -> tuple[tuple[str, ...], str]:

@@ -87,6 +87,13 @@ class HousekeepingReads(Protocol):
         """Return the paths that are yet to be unlinked."""
         ...
 
+    def resting_folders(self, folders: Iterable[str]) -> list[str]:
+        """Return which of some folders ``DATASET/RUN`` belong to runs that nobody has in hand; in no order.
+
+        Others than those of a run and a dataset that were recorded are not among them.
+        """
+        ...
+
 
 class HousekeepingWrites(Protocol):
     """The part of `store.Transaction` that is about housekeeping."""
@@ -113,6 +120,13 @@ class HousekeepingWrites(Protocol):
 
     def pinned(self, checkpoint: int) -> tuple[int, ...]:
         """Return the numbers of the versions that a checkpoint pinned as inputs, ascending."""
+        ...
+
+    def resting_folders(self, folders: Iterable[str]) -> list[str]:
+        """Return the same as `Store.resting_folders`, as it stays until the end of the transaction.
+
+        Whoever stages makes the folder after the transaction in which the run, or its attempt, has begun.
+        """
         ...
 
     def forget_doomed(self, paths: Iterable[str]) -> None:

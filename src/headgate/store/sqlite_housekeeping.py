@@ -90,6 +90,11 @@ class Housekeeping(Publishing):
         rows = self._connection.execute(self._sql["pinned"], {"checkpoint": checkpoint})
         return tuple(version for (version,) in rows)
 
+    def resting_folders(self, folders: Iterable[str]) -> list[str]:
+        """Return which of some folders belong to runs that nobody has in hand."""
+        rows = self._connection.execute(self._sql["resting_folders"], {"folders": array(folders)})
+        return [folder for (folder,) in rows]
+
     def forget_doomed(self, paths: Iterable[str]) -> None:
         """Forget paths that are unlinked. Idempotent."""
         self._connection.executemany(self._sql["forget_doomed"], [(path,) for path in paths])

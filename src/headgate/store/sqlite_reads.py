@@ -147,6 +147,10 @@ class SqliteReads:
         """Return the paths that are yet to be unlinked."""
         return [path for (path,) in self._rows("doomed")]
 
+    def resting_folders(self, folders: Iterable[str]) -> list[str]:
+        """Return which of some folders belong to runs that nobody has in hand."""
+        return [folder for (folder,) in self._rows("resting_folders", folders=array(folders))]
+
     def schema_change(self, dataset: str, code: str) -> tuple[Schema, Schema] | None:
         """Return the schema of a dataset's newest head by other code, and that of the newest version by this code."""
         rows = [self._row(name, dataset=dataset, code=code) for name in ("schema_of_other_code", "schema_of_code")]

@@ -146,6 +146,29 @@ def attempts_on_disk(data_root: Path) -> Iterator[tuple[str, int]]:
                 yield f"{dataset.name}/{run.name}/{name}", attempt
 
 
+def empty_folders(data_root: Path) -> Iterator[str]:
+    """Yield the relative paths ``DATASET/FOLDER`` of folders in which nothing is, in no order."""
+    for dataset in _directories(data_root):
+        for folder in _directories(dataset):
+            with suppress(OSError), os.scandir(folder) as entries:
+                if next(entries, None) is None:
+                    yield f"{dataset.name}/{folder.name}"
+
+
+def remove_empty(data_root: Path, folder: str) -> bool:
+    """Remove a folder if nothing is in it; return whether it went.
+
+    Raises:
+        InternalError: The path would lie outside the root.
+    """
+    try:
+        resolve(data_root, folder).rmdir()
+    except OSError:
+        # It holds something, or is gone already. An empty folder that stays does no harm.
+        return False
+    return True
+
+
 def _staged_in(folder: Path) -> Iterator[tuple[str, int, bool]]:
     """Yield the name of each staged file in a folder, its attempt, and whether it is a part."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:

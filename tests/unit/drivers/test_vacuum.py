@@ -9,8 +9,10 @@ from click.testing import CliRunner
 from headgate.cli.main import main
 from headgate.drivers.vacuum import look, vacuum
 from headgate.errors import UsageError
+from headgate.model.run import RunState
 from headgate.store.housekeeping import Keep
 from headgate.store.sqlite import open_store
+from headgate.tables import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +113,47 @@ def test_files_of_our_attempts_that_nothing_refers_to_go_and_files_of_others_sta
     assert run(store, root, Keep(0, 9)).orphans == (str(orphan.relative_to(root / "data")),)
     assert not orphan.exists()
     assert all(path.exists() for path in strange)
+
+
+@pytest.mark.slow
+def test_folders_of_runs_that_are_empty_go_and_others_stay(root: Path, store: SqliteStore) -> None:
+    first, second = sorted({path.parent for path in files(root)}, key=lambda folder: folder.name)
+    others = [first.with_name("mine"), first.with_name("_mirror"), root / "data" / "elsewhere" / first.name]
+    for other in others:
+        other.mkdir(parents=True)
+    done = run(store, root)
+    assert (len(done.versions), done.folders) == (3, 1)
+    assert not first.exists()
+    assert second.exists()
+    assert all(other.exists() for other in others)
+    first.mkdir()
+    assert (look(store, root / "data", NOTHING).folders, first.exists()) == (1, True)
+    assert "1 empty folder of runs, removed" in headgate(root, "vacuum", "--yes").stdout
+    assert not first.exists()
+
+
+@pytest.mark.slow
+def test_a_folder_stays_that_a_run_begins_to_stage_in(root: Path, store: SqliteStore) -> None:
+    folder = min(files(root)).parent
+    run(store, root)
+    folder.mkdir()
+    other = open_store(root / ".headgate" / "state.db", data_root=root / "data", create=False)
+    begun: list[str] = []
+
+    def go_on(statement: str) -> None:
+        # It was seen to be empty, and is looked at once more.
+        if statement.startswith("BEGIN IMMEDIATE") and not begun:
+            begun.append(statement)
+            with other.transaction() as tx:
+                tx.set_run_state(folder.name, RunState.RUNNING, author="ada", reason="retry", now_ms=1)
+            layout.make_directories(root / "data", [f"numbers/{folder.name}/x-a1.parquet"])
+
+    store._connection.set_trace_callback(go_on)
+    with other.lead("run x"):
+        assert run(store, root).folders == 0
+    assert begun
+    assert folder.exists()
+    other.close()
 
 
 @pytest.mark.slow

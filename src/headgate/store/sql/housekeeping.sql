@@ -101,6 +101,16 @@ CROSS JOIN attempt a ON a.id = j.value
 JOIN dataset d ON d.id = a.dataset
 JOIN run r ON r.n = a.run;
 
+-- name: resting_folders
+SELECT j.value
+FROM json_each(:folders) j
+CROSS JOIN dataset d ON d.name = substr(j.value, 1, instr(j.value, '/') - 1)
+CROSS JOIN run r ON r.id = substr(j.value, instr(j.value, '/') + 1)
+WHERE r.state NOT IN ('running', 'queued')
+    AND NOT EXISTS (
+        SELECT 1 FROM attempt a INDEXED BY attempt_running WHERE a.state = 'running' AND a.run = r.n
+    );
+
 -- name: head_checkpoints
 SELECT c.attempt, c.run, c.dataset, c.key, c.version, c.previous, c.code, c.declared_version, c.inputs_digest,
     c.watermark_ms, c.offsets, c.started_ms, c.published_ms, c.parameters
