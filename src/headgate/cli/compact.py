@@ -12,7 +12,7 @@ from headgate.cli.text import counted, moment, plain, print_json, size
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from headgate.drivers.compact import Compacted
@@ -28,7 +28,7 @@ SHOWN = 20
     default="90d",
     show_default=True,
     metavar="TIME",
-    help="Pack partitions that ended, and were last built, so long ago.",
+    help="Pack partitions that ended, and were last built, so long ago; 0 for all that ended.",
 )
 @click.option("--max-file-size", default="256MB", show_default=True, metavar="SIZE", help="How large a pack may get.")
 @click.option(
@@ -65,12 +65,18 @@ def command(
     from headgate.drivers.compact import compact
     from headgate.drivers.packs import Wanted, plan_packs
     from headgate.drivers.session import Session, author
-    from headgate.project.amounts import size_bytes, span_ms
+    from headgate.project.amounts import age_ms, size_bytes
     from headgate.project.policies import known_name
 
-    age_ms = 0 if older_than == "0" else _amount("--older-than", older_than, span_ms, "Such as 6h, 90d or 12w.")
-    most = _amount("--max-file-size", max_file_size, size_bytes, "Such as 64MB or 1GiB.")
-    wanted = Wanted(age_ms, most, min_files)
+    cold_ms = age_ms(older_than)
+    if cold_ms is None:
+        raise UsageError(
+            f"--older-than {older_than} is no length of time", hint="Such as 6h, 90d or 12w; 0 for all that is closed."
+        )
+    most = size_bytes(int(max_file_size) if max_file_size.isdecimal() else max_file_size)
+    if most is None:
+        raise UsageError(f"--max-file-size {max_file_size} is no size", hint="Such as 64MB or 1GiB.")
+    wanted = Wanted(cold_ms, most, min_files)
     session = Session(root)
     try:
         project, store = session.project, session.store
@@ -93,13 +99,6 @@ def command(
         session.close()
     _print(packs, done, as_json=as_json)
     return 1 if done.problems else 0
-
-
-def _amount(option: str, value: str, reads: Callable[[object], int | None], hint: str) -> int:
-    amount = reads(int(value) if value.isdecimal() else value)
-    if amount is None:
-        raise UsageError(f"{option} {value} cannot be", hint=hint)
-    return amount
 
 
 def _tell(done: int, of: int) -> None:

@@ -48,11 +48,11 @@ def command(
     from headgate.drivers.clock import now_ms
     from headgate.drivers.session import author
     from headgate.drivers.vacuum import look, vacuum
-    from headgate.project.amounts import span_ms
+    from headgate.project.amounts import age_ms
     from headgate.store.housekeeping import Keep
     from headgate.views.reading import reading
 
-    keep_ms = 0 if keep in {"0", "0s", "0m", "0h", "0d"} else span_ms(keep)
+    keep_ms = age_ms(keep)
     if keep_ms is None:
         raise UsageError(f"--keep {keep} is no length of time", hint="Such as 45m, 6h, 30d or 2w; 0 for nothing.")
     if keep_ms < _HOUR_MS:

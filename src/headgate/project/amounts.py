@@ -41,6 +41,15 @@ def span_ms(value: object) -> int | None:
     return ms if 1 <= ms <= 10**14 else None
 
 
+def age_ms(text: str) -> int | None:
+    """Return how long ago something may have been at the least, in milliseconds, or None if it says no such thing.
+
+    Args:
+        text: As for `span_ms`; or ``"0"``, with a unit or without, for all that is past.
+    """
+    return 0 if re.fullmatch(r"0(?:\.0+)? ?[smhdw]?", text) else span_ms(text)
+
+
 def size_bytes(value: object) -> int | None:
     """Return a number of bytes, or None if it is none.
 

@@ -68,6 +68,7 @@ def root(built: Path, tmp_path: Path) -> Path:
 def test_small_old_partitions_with_rows_go_together_as_far_as_there_is_room(built: Path) -> None:
     assert planned(built) == []
     (numbers, sometimes) = planned(built, "--older-than", "0")
+    assert planned(built, "--older-than", "0d") == [numbers, sometimes]
     assert (numbers["dataset"], numbers["partitions"], numbers["first"]) == ("numbers", 30, "2024-01-01")
     assert (sometimes["partitions"], sometimes["last"]) == (15, "2024-01-15")
     assert planned(built, "sometimes", "--older-than", "0", "--min-files", "16") == []
@@ -144,4 +145,8 @@ def test_it_waits_for_the_time_windows_of_maintenance_and_for_the_lead(root: Pat
     store.close()
     assert led.exit_code == 1
     assert "run x" in led.output
-    assert headgate(root, "compact", "--older-than", "never").exit_code == UsageError.exit_code
+    refused = headgate(root, "compact", "--older-than", "never")
+    assert (refused.exit_code, "--older-than never is no length of time" in refused.stderr) == (
+        UsageError.exit_code,
+        True,
+    )

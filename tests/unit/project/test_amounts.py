@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from headgate.project.amounts import length_ms, length_text, minute_of_day, month_days, share, weekdays
+from headgate.project.amounts import age_ms, length_ms, length_text, minute_of_day, month_days, share, weekdays
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,16 @@ from headgate.project.amounts import length_ms, length_text, minute_of_day, mont
 )
 def test_lengths(value, ms):
     assert length_ms(value) == ms
+
+
+@pytest.mark.parametrize(("value", "ms"), [("0", 0), ("0d", 0), ("0.0 h", 0), ("0w", 0), ("90d", 7_776_000_000)])
+def test_ages(value, ms):
+    assert age_ms(value) == ms
+
+
+@pytest.mark.parametrize("value", ["", "-0", "00", "0y", "10", "d", "\u0660"])
+def test_what_is_no_age(value):
+    assert age_ms(value) is None
 
 
 @pytest.mark.parametrize("value", [0, -1, "0s", "10", "m", "1y", True, float("nan"), float("inf"), None, [], "\u0661s"])
