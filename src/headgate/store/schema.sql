@@ -125,6 +125,7 @@ CREATE TABLE checkpoint (
 CREATE UNIQUE INDEX checkpoint_task ON checkpoint (dataset, key, run);
 CREATE INDEX checkpoint_run ON checkpoint (run, entry);
 CREATE INDEX checkpoint_dataset ON checkpoint (dataset, entry);
+CREATE INDEX checkpoint_confirming ON checkpoint (version) WHERE attempt <> version;
 
 CREATE TABLE lineage (
     checkpoint INTEGER NOT NULL REFERENCES checkpoint (attempt),
@@ -384,10 +385,15 @@ JOIN version v ON v.id = c.version
 WHERE c.attempt = (
     SELECT n.attempt
     FROM checkpoint n
-    JOIN version w ON w.id = n.version
     LEFT JOIN head h ON h.dataset = n.dataset AND h.key = n.key
-    WHERE n.dataset = c.dataset AND n.key = c.key AND coalesce(w.origin, w.id) = coalesce(v.origin, v.id)
-        AND (w.origin IS NULL OR w.id <> n.attempt)
+    WHERE n.attempt IN (
+        SELECT coalesce(v.origin, v.id)
+        UNION ALL
+        SELECT f.attempt
+        FROM version w
+        CROSS JOIN checkpoint f ON f.version = w.id AND f.attempt <> f.version
+        WHERE w.id = coalesce(v.origin, v.id) OR w.origin = coalesce(v.origin, v.id)
+    )
     ORDER BY n.attempt = h.checkpoint DESC, +n.entry DESC LIMIT 1
 );
 

@@ -44,16 +44,16 @@ SELECT v.id, e.dataset, v.key, v.files, v.rows, v.bytes, v.created_ms,
     (SELECT p.body FROM parameters p WHERE p.id = c.parameters), e.shown_as, e.visibility,
     (
         SELECT count(*)
-        FROM checkpoint n
-        CROSS JOIN version w ON w.id = n.version
-        WHERE n.dataset = v.dataset AND n.key = v.key AND n.attempt <> n.version AND coalesce(w.origin, w.id) = v.id
+        FROM version w
+        CROSS JOIN checkpoint n ON n.version = w.id AND n.attempt <> n.version
+        WHERE w.id = v.id OR w.origin = v.id
     ),
     (
         SELECT b.id
-        FROM checkpoint n
-        CROSS JOIN version w ON w.id = n.version
+        FROM version w
+        CROSS JOIN checkpoint n ON n.version = w.id AND n.attempt <> n.version
         CROSS JOIN run b ON b.n = n.run
-        WHERE n.dataset = v.dataset AND n.key = v.key AND n.attempt <> n.version AND coalesce(w.origin, w.id) = v.id
+        WHERE w.id = v.id OR w.origin = v.id
         ORDER BY +n.entry DESC LIMIT 1
     )
 FROM json_each(:versions) j
