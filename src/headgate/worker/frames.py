@@ -212,8 +212,41 @@ def _together(tables: Sequence[pa.Table]) -> pa.Table:
     except (pa.ArrowTypeError, pa.ArrowInvalid):
         import polars as pl
 
+        for table in tables:
+            refuse_wide_decimals(table.schema, "one of the files")
         # Arrow widens numbers only; Polars finds a type for what is left, and the same one for every annotation.
         return pl.concat([pl.DataFrame(table) for table in tables], how="diagonal_relaxed").to_arrow()
+
+
+def refuse_wide_decimals(schema: pa.Schema, where: str) -> None:
+    """Refuse columns of which Polars does not say that it has no such type: it panics, which no `except` expects.
+
+    Args:
+        schema: Of what Polars is to take over from Arrow.
+        where: It is, for people.
+
+    Raises:
+        AttemptError: There is such a column.
+    """
+    for field in schema:
+        if (kind := _wide_decimal(field.type)) is not None:
+            raise AttemptError(
+                ErrorClass.DATA,
+                f"{where}: column {field.name} has {kind}, and Polars has decimals of at most 38 digits",
+                hint="Take it as pyarrow.Table, or cast it to decimal128 where it is made.",
+            )
+
+
+@lru_cache(maxsize=1024)
+def _wide_decimal(kind: pa.DataType) -> pa.DataType | None:
+    import pyarrow as pa
+
+    if pa.types.is_decimal256(kind):
+        return kind
+    if pa.types.is_dictionary(kind):
+        return _wide_decimal(kind.value_type)
+    found = (_wide_decimal(kind.field(n).type) for n in range(kind.num_fields))
+    return next((one for one in found if one is not None), None)
 
 
 def _small_frame(files: InputFiles) -> pl.DataFrame | None:
@@ -237,7 +270,9 @@ def _frame(file: FilePin, *, immutable: bool) -> pl.DataFrame:
     is_proven = immutable or is_hashed(file)
     frame = _recent_frames.find(file.path, _name(file)) if is_proven else None
     if frame is None:
-        frame = pl.DataFrame(_read_parquet(file, immutable=immutable))
+        table = _read_parquet(file, immutable=immutable)
+        refuse_wide_decimals(table.schema, file.path)
+        frame = pl.DataFrame(table)
         if is_proven:
             _recent_frames.keep(file.path, _name(file), frame, int(frame.estimated_size()))
     return frame

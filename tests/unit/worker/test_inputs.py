@@ -226,6 +226,27 @@ class TestFrames:
         assert "\n" not in caught.value.message
 
 
+WIDE = pa.decimal256(50, 2)
+
+
+@pytest.mark.parametrize("kind", [WIDE, pa.list_(WIDE), pa.struct([("x", WIDE)]), pa.map_(pa.string(), WIDE)])
+@pytest.mark.parametrize("shape", [InputKind.POLARS_DATA_FRAME, InputKind.POLARS_LAZY_FRAME])
+def test_a_decimal_that_polars_panics_of_is_named(tmp_path, shape, kind):
+    table = pa.table({"id": [1], "wide": pa.nulls(1, kind)})
+    file = write(tmp_path / "a.parquet", table)
+    with pytest.raises(AttemptError, match=r"a\.parquet: column wide has decimal256\(50, 2\)") as raised:
+        opened([file], shape)
+    assert raised.value.error_class is ErrorClass.DATA
+    assert opened([file], InputKind.ARROW_TABLE).equals(table)
+
+
+def test_a_decimal_that_polars_panics_of_beside_text_is_named(tmp_path):
+    one = write(tmp_path / "a.parquet", pa.table({"wide": pa.nulls(1, WIDE)}))
+    other = write(tmp_path / "b.parquet", pa.table({"wide": ["x"]}))
+    with pytest.raises(AttemptError, match=r"column wide has decimal256\(50, 2\)"):
+        opened([one, other], InputKind.ARROW_TABLE)
+
+
 def test_a_file_handle_gives_everything(tmp_path):
     file = write(tmp_path / "a.parquet", A)
     handle = OpenInputs([InputPin("x", "up", "parquet", ["j", "k"], [file])], "").arguments({})["x"]
