@@ -11,8 +11,8 @@ from headgate.drivers.world import look
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
 from headgate.project.load import load
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

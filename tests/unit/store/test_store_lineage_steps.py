@@ -8,8 +8,8 @@ import pytest
 
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
+from headgate.store.records import Candidate
 from headgate.store.sqlite import open_store
-from headgate.store.store import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
