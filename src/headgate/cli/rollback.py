@@ -124,14 +124,14 @@ def _roll_back(
     session: Session, aim: Aim, before: Snapshot, *, decided: bool, reason: str, yes: bool, as_json: bool
 ) -> int:
     from headgate.cli.mirror import follow_heads
-    from headgate.drivers.rollback import check_decided, roll_back
+    from headgate.drivers.rollback import check_decided, done_elsewhere, roll_back
     from headgate.drivers.rollback_gates import look_again
     from headgate.drivers.session import author
     from headgate.model.plan import Request
     from headgate.views.rollback import rollback_view, rolled_back_view
 
     found = session.store.take_back(aim)
-    shown = _text(rollback_view(before.grids, found))
+    shown = _text(rollback_view(before.grids, found, done_elsewhere(session.store, found.moves)))
     if shown:
         click.echo(shown, err=as_json)
     check_decided(found, aim, decided=decided)
@@ -142,7 +142,7 @@ def _roll_back(
     follow_heads(session.store, session.project)
     after = session.plan(Request())[0].snapshot
     looked = look_again(session.project, session.store, after, run, found.moves)
-    view = rolled_back_view(run, found, held=held, before=before, after=after, looked=looked)
+    view = rolled_back_view(run, shown, held=held, before=before, after=after, looked=looked)
     print_json(view) if as_json else click.echo(_done_text(view))
     return 0
 
@@ -160,6 +160,7 @@ def _text(view: RollbackView) -> str:
         *_lines("goes back to what it showed before", view.restored),
         *_lines("will have no version, as before", view.removed),
         *_lines("was made from that, and goes back, too", view.derived),
+        *_lines("was done elsewhere, too, where it stays until it is built again", view.elsewhere),
         *_lines("was made from that, and stays", view.dependants),
         *_lines("has moved on since", view.moved_on),
         *_lines("has lost the files of what it would show", view.gone),

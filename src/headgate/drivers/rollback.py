@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headgate.model.plan import Request
-    from headgate.model.rollback import Partition, TakeBack
+    from headgate.model.rollback import Move, Partition, TakeBack
     from headgate.planning.snapshot import Snapshot
     from headgate.store.store import Store
 
@@ -107,6 +107,14 @@ def _end_of(store: Store, text: str) -> int:
     if run.finished_ms is None:
         raise UsageError(f"run {run.id} {run.state.as_verb}: it has no end that could be gone back to")
     return run.finished_ms
+
+
+def done_elsewhere(store: Store, moves: Sequence[Move]) -> list[Move]:
+    """Return the moves of datasets whose functions make no tables: what these did elsewhere does not move with them."""
+    one_each = {move.dataset: move.before for move in moves if move.before is not None}
+    found = {dataset: store.version(version) for dataset, version in one_each.items()}
+    tableless = {dataset for dataset, version in found.items() if version is not None and version.schema is None}
+    return [move for move in moves if move.dataset in tableless]
 
 
 def check_decided(shown: TakeBack, aim: Aim, *, decided: bool) -> None:

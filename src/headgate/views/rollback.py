@@ -42,9 +42,10 @@ class RollbackView:
 
     Args:
         partitions: How many heads move.
-        restored: What was aimed at and shows an older version then.
+        restored: What was aimed at and shows what it showed before.
         removed: What was aimed at and has no version then.
         derived: What was made from bad versions and moves with them.
+        elsewhere: What of all that makes no tables: what its functions did elsewhere stays.
         dependants: What was made from bad versions and stays.
         moved_on: What something else has moved since.
         gone: What cannot go back, because vacuum has removed the files.
@@ -54,6 +55,7 @@ class RollbackView:
     restored: tuple[Group, ...]
     removed: tuple[Group, ...]
     derived: tuple[Group, ...]
+    elsewhere: tuple[Group, ...]
     dependants: tuple[Group, ...]
     moved_on: tuple[Group, ...]
     gone: tuple[Group, ...]
@@ -80,8 +82,8 @@ class RolledBackView:
     not_asked: tuple[str, ...]
 
 
-def rollback_view(grids: Mapping[str, Grid], found: TakeBack) -> RollbackView:
-    """Return what a rollback comes to, in ranges."""
+def rollback_view(grids: Mapping[str, Grid], found: TakeBack, elsewhere: Sequence[Move]) -> RollbackView:
+    """Return what a rollback comes to, in ranges; `elsewhere` are the moves of what makes no tables."""
 
     def of(partitions: Iterable[Move | Partition]) -> tuple[Group, ...]:
         return _groups(grids, [(one.dataset, one.key) for one in partitions])
@@ -92,6 +94,7 @@ def rollback_view(grids: Mapping[str, Grid], found: TakeBack) -> RollbackView:
         of(move for move in aimed if move.after is not None),
         of(move for move in aimed if move.after is None),
         of(move for move in found.moves if move.is_derived),
+        of(elsewhere),
         of(found.dependants),
         of(found.moved_on),
         of(found.gone),
@@ -99,13 +102,13 @@ def rollback_view(grids: Mapping[str, Grid], found: TakeBack) -> RollbackView:
 
 
 def rolled_back_view(
-    run: Run, found: TakeBack, *, held: int, before: Snapshot, after: Snapshot, looked: LookedAgain
+    run: Run, moved: RollbackView, *, held: int, before: Snapshot, after: Snapshot, looked: LookedAgain
 ) -> RolledBackView:
     """Return a rollback that was done.
 
     Args:
         run: It.
-        found: What it did.
+        moved: What it did.
         held: How many partitions are held.
         before: How things stood before it.
         after: How they stand since.
@@ -117,7 +120,6 @@ def rolled_back_view(
         indices = np.flatnonzero(is_new)
         if len(indices):
             stale_now.append(Group(name, len(indices), key_ranges(after.grids[name], indices)))
-    moved = rollback_view(after.grids, found)
     return RolledBackView(run.id, moved, held, tuple(stale_now), looked.warnings, looked.not_asked)
 
 

@@ -1,0 +1,80 @@
+"""What a rollback says before it moves anything."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from headgate.cli.main import main
+from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
+from headgate.model.version import File
+from headgate.store.records import Candidate, Published
+from headgate.store.sqlite import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMA = (("n", "int64"),)
+CODE = """
+import headgate as hg
+
+@hg.dataset
+def sales(): ...
+
+@hg.dataset
+def sales_pg(sales) -> None: ...
+"""
+
+
+@pytest.fixture(autouse=True)
+def import_path() -> Iterator[None]:
+    before = sys.path.copy()
+    yield
+    sys.path[:] = before
+    sys.modules.pop("loaded_elsewhere", None)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project whose run has published a table and loaded it elsewhere, on top of an earlier run."""
+    (tmp_path / "headgate.toml").write_text('[project]\nmodules = ["loaded_elsewhere"]\n')
+    (tmp_path / "loaded_elsewhere.py").write_text(CODE)
+    store = open_store(tmp_path / ".headgate" / "state.db", data_root=tmp_path / "data", create=True)
+    for run, first in (("r1", 1), ("r2", 11)):
+        with store.transaction() as tx:
+            tx.add_run(Run(run, RunKind.BACKFILL, RunState.RUNNING, "", "ada", '{"datasets": []}', run, first, None))
+        for number, name in enumerate(("sales", "sales_pg"), start=first):
+            path = f"{name}/{number}.parquet"
+            file = File(path, 1, 10, f"sha256:{number:064x}")
+            (head,) = list(store.heads(name)) or [None]
+            files, schema = ((file,), SCHEMA) if name == "sales" else ((), None)
+            attempt = Attempt(
+                number, run, name, "all", 1, AttemptState.RUNNING, path, head.id if head else None, number
+            )
+            made = Candidate(
+                number, run, name, "all", files, 1, 10, str(number), schema, "c", None, (), 0, None, None, number
+            )
+            with store.transaction() as tx:
+                tx.start_attempts([attempt])
+                assert tx.publish([made], author="ada", now_ms=number) == [Published.NEW]
+        with store.transaction() as tx:
+            tx.set_run_state(run, RunState.SUCCEEDED, author="ada", reason="", now_ms=first + 5)
+    store.close()
+    return tmp_path
+
+
+def test_what_was_done_elsewhere_is_named_since_it_stays(root: Path) -> None:
+    told = CliRunner().invoke(main, ["-C", str(root), "rollback", "r2", "--reason", "bad"])
+    assert told.exit_code == 2, told.output
+    lines = told.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["goes", "sales", "sales_pg", "was", "sales_pg"]
+    assert lines[3] == "was done elsewhere, too, where it stays until it is built again:"
+    done = CliRunner().invoke(main, ["-C", str(root), "rollback", "r2", "--reason", "bad", "--yes", "--json"])
+    assert done.exit_code == 0, done.output
+    moved = json.loads(done.stdout)["moved"]
+    assert [(group["dataset"], group["count"]) for group in moved["elsewhere"]] == [("sales_pg", 1)]
