@@ -131,9 +131,9 @@ def _roll_back(
     from headgate.views.rollback import rollback_view, rolled_back_view
 
     found = session.store.take_back(aim)
-    shown = _text(rollback_view(before.grids, found, done_elsewhere(session.store, found.moves)))
-    if shown:
-        click.echo(shown, err=as_json)
+    shown = rollback_view(before.grids, found, done_elsewhere(session.store, found.moves))
+    if text := _text(shown):
+        click.echo(text, err=as_json)
     check_decided(found, aim, decided=decided)
     if not _confirmed(found, yes=yes):
         click.echo("nothing was moved", err=True)
