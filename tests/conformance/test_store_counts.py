@@ -127,3 +127,18 @@ def test_what_was_taken_from_other_runs_is_told_until_the_run_goes_on(store: Sto
             tx.journal("set", author="ada", run=RUN, reason="", body={}, now_ms=2_000)
         assert store.taken(RUN) == taken
     assert store.check_journal() == []
+
+
+WHY = Failure(ErrorClass.DATA, "3 of 10 rows are null", "")
+
+
+def test_of_two_attempts_with_one_number_the_newer_one_counts(store: Store) -> None:
+    # What failed among others in a ranged attempt is tried alone, which is no try of its own.
+    together, alone = an_attempt(1), an_attempt(2)
+    begin(store, together)
+    with store.transaction() as tx:
+        tx.end_attempts([(1, AttemptState.RETRIED, WHY)], now_ms=3_000)
+    begin(store, alone)
+    with store.transaction() as tx:
+        tx.end_attempts([(2, AttemptState.FAILED, WHY)], now_ms=3_500)
+    assert list(store.unfinished_attempts(RUN)) == [Tried("flights", "k1", 1, AttemptState.FAILED, 2)]

@@ -329,7 +329,9 @@ def test_what_waits_for_a_release_takes_an_approver(place: Place) -> None:
     assert "waits for a release: row_count(" in place.data("status", "latest")["failures"][0]["message"]
     assert "waits for a release" in place.call("quarantine", "list")[0]
     release = ("quarantine", "release", attempt, "--reason", "we know")
-    assert "ada is the author of run" in place.call(*release, code=1)[1]
+    _, err = place.call(*release, code=1)
+    assert "ada is the author of run" in err
+    assert err.endswith("hint: bob may.\n")
     place.author = "eve"
     assert "eve may not release attempt" in place.call(*release, code=1)[1]
     assert BAD[0] not in place.heads()

@@ -114,7 +114,12 @@ def _datasets_text(datasets: tuple[DatasetDiff, ...]) -> str:
         (
             one.name,
             *map(_count, (one.partitions, one.new, one.same, one.differ, one.rows_before, one.rows_after)),
-            *map(_count, (one.added, one.removed, one.changed)),
+            # Of none of them rows were compared.
+            *(
+                ("?", "?", "?")
+                if one.gone == one.new + one.differ > 0
+                else map(_count, (one.added, one.removed, one.changed))
+            ),
         )
         for one in datasets
     ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headgate.views.staged import StagedView
 
 SHOWN_CONFLICTS = 5
+_LEFT = frozenset({RunState.FAILED, RunState.CANCELLED, RunState.INTERRUPTED})
 
 
 def staged_lines(view: StagedView | None, run: str, state: RunState) -> list[str]:
@@ -36,7 +37,7 @@ def staged_lines(view: StagedView | None, run: str, state: RunState) -> list[str
             f"next: {discard}, and start a new backfill",
         ]
     if state is not RunState.STAGED:
-        gives_up = f"; to give it up: {discard}" if state in {RunState.FAILED, RunState.CANCELLED} else ""
+        gives_up = f"; to give it up: {discard}" if state in _LEFT else ""
         return ["", f"nothing of it is visible yet: it publishes together, when all has passed{gives_up}"]
     return [
         "",

@@ -131,7 +131,7 @@ def _next_steps(status: RunStatus) -> list[tuple[str, ...]]:
     if following is None and run.is_paused:
         following = "resume"
     steps: list[tuple[str, ...]] = [(following, run.id)] if following else []
-    if steps and status.failures and status.quarantined >= len(status.failures):
+    if run.state == "failed" and status.failures and status.quarantined >= len(status.failures):
         # A retry alone would come to the same again.
         steps.insert(0, ("quarantine", "show", status.failures[0].dataset, status.failures[0].key))
     # What holds tasks back, and only a person lifts.

@@ -177,9 +177,11 @@ def _check_releaser(store: Store, project: Project, found: Quarantined, author: 
         raise ConflictError(f"{author} may not release attempt {candidate.attempt}: that is for {listed}")
     settings = [*rails.general.values(), *rails.datasets.get(candidate.dataset, {}).values()]
     run = store.run(candidate.run)
+    others = dict.fromkeys(member for members in groups.values() for member in members if member != author)
     if run is not None and author == run.author and any(setting.persons > 1 for setting in settings):
         raise ConflictError(
-            f"{author} is the author of run {run.id}, and where approvals take two persons a release does too"
+            f"{author} is the author of run {run.id}, and where approvals take two persons a release does too",
+            hint=f"{' or '.join(others)} may." if others else "",
         )
 
 

@@ -110,6 +110,8 @@ def test_files_that_are_gone_are_no_reason_to_stop(root: Path) -> None:
     out = call(root, "r2", "sales").stdout
     assert "files of 1 partition are gone" in out
     assert next(line.split() for line in out.splitlines() if " k3 " in line) == ["k3", "2", "2", "?", "?", "?"]
+    out = call(root, "r2", "sales", "--key", "k3").stdout
+    assert next(line.split() for line in out.splitlines() if " sales " in line)[-3:] == ["?", "?", "?"]
 
 
 def test_what_cannot_be_told_is_said(root: Path) -> None:

@@ -92,7 +92,8 @@ WHERE state <> 'running' AND path <> ''
 ORDER BY id;
 
 -- name: unfinished_attempts
-SELECT d.name, a.key, max(a.number), a.state, a.id
+-- Several can have the same number: what failed in company is tried alone.
+SELECT d.name, a.key, a.number, a.state, max(a.id)
 FROM attempt a
 JOIN dataset d ON d.id = a.dataset
 WHERE a.run = (SELECT n FROM run WHERE id = :run) AND a.state NOT IN ('returned', 'yielded')
