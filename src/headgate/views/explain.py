@@ -215,7 +215,9 @@ def _dataset(dataset: Dataset, store: Store, snapshot: Snapshot, found: Explanat
     if put_back is not None and put_back.after != (head.version if head is not None else None):
         put_back = None
     moved = inputs_moved(dataset, snapshot, index, made_from) if head is not None else ()
-    text = "no version has been published" if why is Why.MISSING else why.text if why is not Why.NONE else ""
+    text = why.text if why is not Why.NONE else ""
+    if why is Why.MISSING:
+        text = "what was published was taken back" if put_back else "no version has been published"
     if why is Why.INPUTS and not moved:
         text = "it reads its inputs in another way now"
     return replace(

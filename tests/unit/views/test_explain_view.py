@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headgate.drivers.naming import named_run
+from headgate.drivers.rollback import roll_back
 from headgate.errors import UsageError
 from headgate.executors.inline import InlineExecutor
 from headgate.model.reason import Wait
+from headgate.model.rollback import Aim
 from headgate.model.run import RunState
 from headgate.views.explain import Explanation, Moved, Reader, explain
 from headgate.views.ranges import KeyRange
@@ -52,6 +54,15 @@ def test_what_was_never_built_is_missing(shop: Shop) -> None:
     assert [(read.parameter, read.dataset, read.mapping) for read in found.reads] == [
         ("sales", "sales", "last 2 windows")
     ]
+
+
+def test_what_was_taken_back_is_missing_for_another_reason(shop: Shop) -> None:
+    run = shop.backfill().run
+    store = shop.store()
+    roll_back(store, aim := Aim(run=run), store.take_back(aim), author="ada", reason="wrong")
+    store.close()
+    found = explained(shop, "trend", "2024-01-02")
+    assert (found.state, found.why) == ("missing", "what was published was taken back")
 
 
 def test_what_was_built_says_from_what(shop: Shop) -> None:
