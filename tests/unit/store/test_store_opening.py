@@ -79,6 +79,7 @@ HOT_READS = (
     "durations",
     "command_answer",
     "live",
+    "held_before",
 )
 # The planner calls walking an index on which all that waits is a scan.
 INDEXED = {"pending_commands": "SCAN command USING INDEX command_pending"}
@@ -106,6 +107,8 @@ def test_reads_of_the_hot_path_scan_no_table() -> None:
         f"EXPLAIN QUERY PLAN {statements()['failed_partitions']}", dict.fromkeys(PARAMETERS)
     ).fetchall()
     assert any("SEARCH attempt USING INDEX attempt_failure" in row[3] for row in failed)
+    again = connection.execute(f"EXPLAIN QUERY PLAN {statements()['held_before']}", dict.fromkeys(PARAMETERS))
+    assert any("USING INDEX attempt_failed_partition (dataset=? AND key=?" in row[3] for row in again)
     for name, step in INDEXED.items():
         assert [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statements()[name]}")] == [step]
     connection.close()
