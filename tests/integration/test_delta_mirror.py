@@ -1,4 +1,5 @@
-"""Delta mirrors from the command line, alone and beside a live coordinator, read by Polars, DataFusion and pandas."""
+"""Delta mirrors from the command line, alone and beside a live coordinator, read by Polars, DataFusion,
+pandas, Arrow and DuckDB."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import select
 import time
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -95,6 +97,16 @@ def mirrored(terminals: Terminals) -> list[dict[str, Any]]:
     asked = QueryBuilder().register("t", DeltaTable(table)).execute("select * from t order by day, n").read_all()
     assert pa.table(asked).to_pylist() == found
     assert DeltaTable(table).to_pandas().sort_values(["day", "n"])["day"].to_list() == [row["day"] for row in found]
+    dataset = DeltaTable(table).to_pyarrow_dataset()
+    assert dataset.to_table().sort_by([("day", "ascending"), ("n", "ascending")]).to_pylist() == found
+    with duckdb.connect() as connection:
+        connection.register("t", dataset)
+        assert connection.sql("select * from t order by day, n").to_arrow_table().to_pylist() == found
+        # What a filter leaves out by the statistics in the log is what is not there.
+        for row in found[:: max(1, len(found) // 3)]:
+            asked = connection.execute("select count(*) from t where day = ?", [row["day"]]).fetchone()
+            assert asked == (sum(one["day"] == row["day"] for one in found),)
+            assert pl.scan_delta(table).filter(pl.col("day") == row["day"]).collect().height == asked[0]
     return found
 
 
