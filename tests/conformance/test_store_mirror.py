@@ -9,7 +9,7 @@ from store_cases import OPENERS, a_candidate, a_run, an_attempt, begin, build, p
 
 from headgate.model.version import File
 from headgate.store.housekeeping import Keep
-from headgate.store.mirror import Followed, ShownVersion
+from headgate.store.mirror import Followed, ShownVersion, Unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +125,8 @@ def test_what_was_unpacked_goes_with_its_version(store: Store) -> None:
     for _ in range(2):
         with store.transaction() as tx:
             tx.add_unpacked({4: "flights/_mirror/v4.parquet"})
+    assert store.unpacked("flights") == [Unpacked("flights/_mirror/v4.parquet", 10, "h@1:10:4")]
+    assert store.unpacked("elsewhere") == []
     build(store, 5, "k1")
     assert store.removable_packed(NOTHING) == []
     build(store, 6, "k2")
@@ -137,6 +139,7 @@ def test_what_was_unpacked_goes_with_its_version(store: Store) -> None:
     assert set(gone) <= store.needed_paths()
     with store.transaction() as tx:
         tx.forget_doomed(gone)
+    assert store.unpacked("flights") == []
     # Nothing is left of them that would keep anything that comes to lie there.
     assert not set(gone) & store.needed_paths()
 

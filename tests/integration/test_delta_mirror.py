@@ -251,6 +251,20 @@ def test_a_pack_is_mirrored_and_taken_apart_when_a_part_of_it_goes(terminals: Te
     assert sum(name.startswith("_mirror/v") for name in names) == len(DAYS) - 1
     assert_mirrored(terminals)
 
+    copy = terminals.root / "data" / "flights" / names[-1]
+    sound = copy.read_bytes()
+    copy.write_bytes(sound[:60] + bytes([sound[60] ^ 1]) + sound[61:])
+    (broken,) = terminals.data("verify", code=1)["copies"]
+    assert (broken["dataset"], str(copy) in broken["problem"]) == ("flights", True)
+    out, _ = terminals.call("verify", code=1)
+    assert "mirror of flights: 1 file from packs broken" in out
+    assert "mirror flights --rebuild" in broken["next"]
+    assert broken["next"] in out
+    terminals.call("mirror", "flights", "--rebuild", "--reason", "repair")
+    assert terminals.data("verify")["copies"] == []
+    assert copy.read_bytes() == sound
+    assert_mirrored(terminals)
+
     terminals.call(*vacuum)
     assert_mirrored(terminals)
     backfill(terminals, "flights")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from headgate.project.load import Project
     from headgate.store.store import Store
-    from headgate.views.verification import Broken, Verification
+    from headgate.views.verification import Broken, BrokenCopy, Verification
 
 SHOWN = 20
 _SHOW_EVERY_S = 0.2
@@ -71,7 +71,8 @@ def command(root: Path, datasets: tuple[str, ...], all_versions: bool, with_cont
             for one, how in zip(found.broken, mended, strict=True)
         ]
         values = {"versions": found.versions, "files": found.files, "bytes": found.bytes}
-        print_json({"ok": found.ok, **values, "broken": broken})
+        copies = [{"dataset": one.dataset, "problem": one.problem, "next": _anew(one)} for one in found.copies]
+        print_json({"ok": found.ok, **values, "broken": broken, "copies": copies})
     else:
         click.echo(_text(found, mended))
     return 0 if found.ok else 1
@@ -98,6 +99,10 @@ def _mending(broken: Broken, project: Project) -> list[str]:
     return [options.invocation(*words) for words in steps]
 
 
+def _anew(copy: BrokenCopy) -> str:
+    return options.invocation("mirror", copy.dataset, "--rebuild", "--reason", "repair")
+
+
 def _text(found: Verification, mended: Sequence[Sequence[str]]) -> str:
     read = f"{counted(found.versions, 'version')}, {counted(found.files, 'file')}, {size(found.bytes)}"
     if found.ok:
@@ -112,6 +117,11 @@ def _text(found: Verification, mended: Sequence[Sequence[str]]) -> str:
         lines += [f"    {click.style('hint:', fg='cyan')} {step}" for step in how]
     if len(found.broken) > SHOWN:
         lines.append(f"  ... and {len(found.broken) - SHOWN:,} more: --json has them all")
+    by_dataset = {one.dataset: one for one in reversed(found.copies)}
+    for name, copy in by_dataset.items():
+        number = sum(other.dataset == name for other in found.copies)
+        lines.append(f"  mirror of {name}: {counted(number, 'file')} from packs broken, such as")
+        lines += [f"    {plain(copy.problem)}", f"    {click.style('hint:', fg='cyan')} {_anew(copy)}"]
     return "\n".join(lines)
 
 

@@ -163,7 +163,12 @@ class _Mirror:
 
     def _unpacked(self, store: Store, members: list[tuple[ShownVersion, File]]) -> dict[str, MirroredFile]:
         paths = {version.id: unpacked_path(self.name, version.id) for version, _ in members}
-        missing = [(version, file) for version, file in members if version.id not in self._apart]
+        missing = [
+            (version, file)
+            for version, file in members
+            # Whoever has the table made anew takes them away.
+            if version.id not in self._apart or not layout.resolve(self._data_root, paths[version.id]).exists()
+        ]
         if missing:
             with store.transaction() as tx:
                 tx.add_unpacked({version.id: paths[version.id] for version, _ in missing})
@@ -213,7 +218,7 @@ def alone(root: Path) -> Iterator[None]:
 
 
 def take_down(store: Store, data_root: Path, name: str, *, forget: bool, author: str, reason: str) -> None:
-    """Remove the table of a mirror; the data files stay.
+    """Remove the table of a mirror, and what it has of packs as files of their own; the data files stay.
 
     Args:
         store: The state store.
@@ -237,7 +242,8 @@ def take_down(store: Store, data_root: Path, name: str, *, forget: bool, author:
             gone = root / FOLDER / f"log-{time.time_ns()}"
             gone.parent.mkdir(exist_ok=True)
             log.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
+        # What has rotted there is written anew with the table, and without a table nobody reads it.
+        shutil.rmtree(root / FOLDER, ignore_errors=True)
         if forget:
             with store.transaction() as tx:
                 tx.forget_mirror(name)

@@ -26,6 +26,14 @@ class ShownVersion(NamedTuple):
     created_ms: int
 
 
+class Unpacked(NamedTuple):
+    """A file that a mirror may have of a version in a pack: its path relative to the data root, and what is in it."""
+
+    path: str
+    rows: int
+    content: str
+
+
 class Followed(NamedTuple):
     """How far a mirror has followed the journal.
 
@@ -53,6 +61,13 @@ class MirrorReads(Protocol):
 
     def shown_versions(self, versions: Iterable[int]) -> list[ShownVersion]:
         """Return versions by their ids, in no order."""
+        ...
+
+    def unpacked(self, dataset: str) -> list[Unpacked]:
+        """Return the files that the mirror of a dataset may have of versions in packs, in no order.
+
+        Each was noted before it was written, and went if the table was taken down; one that is there is whole.
+        """
         ...
 
     def mirrors(self) -> list[Followed]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headgate.store.mirror import Followed, HeadsNow, ShownVersion
+from headgate.store.mirror import Followed, HeadsNow, ShownVersion, Unpacked
 from headgate.store.sqlite_reads import SqliteReads
 from headgate.store.sqlite_rows import array, files_from_text
 
@@ -24,6 +24,10 @@ class SqliteMirrors(SqliteReads):
         """Return versions by their ids."""
         rows = self._rows("shown_versions", versions=array(versions))
         return [ShownVersion(version, files_from_text(files), *rest) for version, files, *rest in rows]
+
+    def unpacked(self, dataset: str) -> list[Unpacked]:
+        """Return the files that the mirror of a dataset may have of versions in packs."""
+        return [Unpacked(*row) for row in self._rows("unpacked", dataset=dataset)]
 
     def mirrors(self) -> list[Followed]:
         """Return how far each mirror is, by the names of datasets."""

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from headgate.errors import InternalError
+from headgate.model.version import File
 from headgate.tables import layout
 from headgate.tables.verify import verify_bytes, verify_content
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from headgate.model.version import File, Version
+    from headgate.model.version import Version
+    from headgate.store.mirror import Unpacked
     from headgate.store.store import Store
 
 AT_A_TIME = 2_000
@@ -51,6 +53,14 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenCopy:
+    """A file that the mirror of a dataset has of a version in a pack, and that is not what was published."""
+
+    dataset: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """What was read again, and what is broken.
 
@@ -59,17 +69,19 @@ class Verification:
         files: Files that were read, each once.
         bytes: Their size.
         broken: Versions that are not what was published.
+        copies: What mirrors have copied from packs and is broken.
     """
 
     versions: int
     files: int
     bytes: int
     broken: tuple[Broken, ...]
+    copies: tuple[BrokenCopy, ...]
 
     @property
     def ok(self) -> bool:
         """Return whether nothing is broken."""
-        return not self.broken
+        return not self.broken and not self.copies
 
 
 @dataclass(slots=True)
@@ -165,6 +177,7 @@ def verify(
     examiner = Examiner(data_root, with_content, told)
     count = 0
     broken: list[Broken] = []
+    copies: list[BrokenCopy] = []
     for name in datasets:
         # All of them at once: the store is not read from in between.
         kept = list(store.kept_versions(name, heads_only=not all_versions))
@@ -174,7 +187,16 @@ def verify(
             if problems:
                 intact = _intact(store, data_root, version, with_content)
                 broken.append(Broken(name, version.key, version.id, one.is_head, tuple(problems), intact))
-    return Verification(count, examiner.files, examiner.bytes, tuple(broken))
+        copies += [BrokenCopy(name, problem) for problem in _problems_of_copies(store.unpacked(name), data_root)]
+    return Verification(count, examiner.files, examiner.bytes, tuple(broken), tuple(copies))
+
+
+def _problems_of_copies(copies: Iterable[Unpacked], data_root: Path) -> Iterator[str]:
+    """Yield what is wrong with files that mirrors have of versions in packs: of their bytes nothing is recorded."""
+    for copy in copies:
+        path = layout.resolve(data_root, copy.path)
+        if path.exists():
+            yield from verify_content([path], [File(copy.path, copy.rows, 0, "")], copy.content)
 
 
 def _intact(store: Store, data_root: Path, broken: Version, with_content: bool) -> tuple[int, ...]:

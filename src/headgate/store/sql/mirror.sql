@@ -8,6 +8,12 @@ SELECT v.id, v.files, v.content, v.created_ms
 FROM json_each(:versions) j
 CROSS JOIN version v ON v.id = j.value;
 
+-- name: unpacked
+SELECT u.path, v.rows, v.content
+FROM unpacked u
+CROSS JOIN version v ON v.id = u.version
+WHERE v.dataset = (SELECT id FROM dataset WHERE name = :dataset);
+
 -- name: mirrors
 SELECT d.name, m.seq, m.at_ms, m.error,
     (SELECT count(DISTINCT s.key) FROM shown s WHERE s.dataset = m.dataset AND s.entry > m.seq)
