@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from headgate.errors import UnavailableError
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Publication, Run, RunKind, RunState
 from headgate.model.version import Checkpoint, File, Version
 from headgate.store.quarantine import Audit, Quarantined, QuarantineState
@@ -56,7 +57,16 @@ def _file_row(file: File) -> list[str | int]:
 
 def files_from_text(text: str) -> tuple[File, ...]:
     """Return files from how they are stored."""
-    return tuple(File(*file) for file in json.loads(text)) if text != "[]" else ()
+    return tuple(File(*file) for file in _decoded(text)) if text != "[]" else ()
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UnavailableError(
+            f"the state store is damaged: {text[:60]!a} is no JSON", hint="Restore it from a backup."
+        ) from error
 
 
 def offsets_to_text(offsets: dict[str, int | str] | None) -> str | None:
@@ -77,12 +87,12 @@ def unsigned(digest: int) -> int:
 @lru_cache(maxsize=1024)
 def schema_of(text: str | None) -> tuple[tuple[str, str], ...] | None:
     """Return a schema from how it is stored."""
-    return None if text is None else tuple((name, kind) for name, kind in json.loads(text))
+    return None if text is None else tuple((name, kind) for name, kind in _decoded(text))
 
 
 def parameters_of(text: str | None) -> Parameters | None:
     """Return parameters from how they are stored."""
-    return None if text is None else dict(json.loads(text))
+    return None if text is None else dict(_decoded(text))
 
 
 def version_of(row: Row) -> Version:
@@ -95,7 +105,7 @@ def version_of(row: Row) -> Version:
 def checkpoint_of(row: Row) -> Checkpoint:
     """Return a checkpoint from a row of the view `checkpoints`, without its entry."""
     digest, watermark_ms, offsets, *times, parameters = row[8:]
-    decoded = None if offsets is None else json.loads(offsets)
+    decoded = None if offsets is None else _decoded(offsets)
     values = (*row[:8], unsigned(digest), watermark_ms, decoded, *times, parameters_of(parameters))
     return Checkpoint(*values)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headgate.errors import UnavailableError
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
 from headgate.store.journal import checkpoints_digest, entry_hash
@@ -57,6 +58,10 @@ def folder(template: Path, tmp_path: Path) -> Path:
 
 TAMPERED = [
     ("UPDATE journal SET author = 'eve' WHERE seq = 2", ["journal entry 2 (run.submitted) does not match its hash"]),
+    (
+        "UPDATE journal SET body = substr(body, 2) WHERE seq = 3",
+        ["journal entry 3 (publish) does not match its hash", "journal entry 3 (publish) are not the ones"],
+    ),
     ("DELETE FROM journal WHERE seq = 3", ["the journal jumps from entry 2 to 4", "journal entry 3, which did not"]),
     ("UPDATE journal SET hash = 'x' WHERE seq = 4", ["journal entry 4 (", "journal entry 5 ("]),
     (
@@ -133,6 +138,17 @@ def test_tampering_is_found(folder: Path, tampering: str, sentences: list[str]) 
     assert len(found) == len(sentences), found
     for sentence, part in zip(found, sentences, strict=True):
         assert part in sentence
+
+
+def test_what_cannot_be_decoded_is_damage(folder: Path) -> None:
+    connection = sqlite3.connect(folder / "state.db")
+    with connection:
+        connection.execute("UPDATE version SET files = substr(files, 2) WHERE id = 2")
+    connection.close()
+    store = opened(folder)
+    with pytest.raises(UnavailableError, match=r"the state store is damaged: '.*' is no JSON"):
+        list(store.heads("flights"))
+    store.close()
 
 
 def test_a_damaged_page_is_found(folder: Path) -> None:
