@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder
 from runs_from_terminals import LIMIT_S, Terminals
 
-from headgate.drivers.mirror import Mirrors
+from headgate.drivers.mirror import Mirrors, take_down
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
 from headgate.store.records import Candidate, Published
@@ -263,6 +263,15 @@ def test_a_pack_is_mirrored_and_taken_apart_when_a_part_of_it_goes(terminals: Te
     terminals.call("mirror", "flights", "--rebuild", "--reason", "repair")
     assert terminals.data("verify")["copies"] == []
     assert copy.read_bytes() == sound
+    assert_mirrored(terminals)
+
+    store, data = opened(terminals), terminals.root / "data"
+    mirrors = Mirrors(data, ["flights"], store)
+    assert mirrors.follow() == {}
+    # By somebody who is killed before the table is made anew: whoever follows the heads anyway does that.
+    take_down(store, data, "flights", forget=False, author="ada", reason="repair")
+    assert mirrors.follow() == {}
+    store.close()
     assert_mirrored(terminals)
 
     terminals.call(*vacuum)

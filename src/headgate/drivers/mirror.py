@@ -128,7 +128,8 @@ class _Mirror:
             return store.heads_now(self.name).seq
         with alone(self._root):
             now = store.heads_now(self.name)
-            if now.versions != self._reached:
+            # The table may have been taken down by somebody who was killed before making it anew.
+            if now.versions != self._reached or not (self._root / delta.LOG).is_dir():
                 if self._reached is None:
                     # Before the table names anything, so that what it names stays.
                     with store.transaction() as tx:
