@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import together
 from scene import children, kill
-from together import CLEAN, TABLES, VACUUMED, Together, wrong_in
+from together import CLEAN, HELD, TABLES, VACUUMED, Together, wrong_in
 
 from headgate.crashpoints import POINTS
 from headgate.drivers.clock import now_ms
@@ -25,7 +25,7 @@ from headgate.model.run import RunKind, RunState
 from headgate.store.quarantine import QuarantineState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from headgate.model.run import Run
@@ -57,6 +57,7 @@ PLACES = {
     "vacuum": ("vacuum.",),
     "mirror": ("mirror.",),
 }
+BUILDERS = frozenset({"backfill", "together", "resume", "retry", "publish"})
 FAILED = frozenset({RunState.FAILED, RunState.INTERRUPTED})
 UNDECIDED = {
     "resume": frozenset({RunState.RUNNING, RunState.INTERRUPTED}),
@@ -115,12 +116,20 @@ class Play:
             (name,) = self.chance.choices([*likely], [*likely.values()])
             arguments = self._arguments(name)
             if arguments is not None:
+                self._let_holds_part(name, [other for other, *_ in started])
                 if started:
                     # It is to meet the first one under way.
                     time.sleep(self.chance.uniform(0.0, 3.0))
                 started.append((name, *self._start(name, arguments)))
         for name, process, moment_s in started:
             self._await(name, process, moment_s)
+
+    def _let_holds_part(self, name: str, beside: Sequence[str]) -> None:
+        """Tell readers if a run may leave out what a rollback holds: that stays made of what was there before."""
+        rolls_back = "rollback" in (name, *beside)
+        builds = not BUILDERS.isdisjoint((name, *beside))
+        if builds and (rolls_back or self._held()):
+            (self.scene.root / HELD).touch()
 
     @staticmethod
     def _likely(*, beside: bool) -> dict[str, int]:
@@ -339,7 +348,8 @@ class Play:
             needed = {file.path for version in kept for file in version.files if version.dataset in TABLES}
             # What mirrors have taken out of packs, as long as they need it.
             apart = {f"events/_mirror/v{version.id}.parquet" for version in kept} & store.needed_paths()
-            assert (store.doomed(), store.running_attempts(), store.uncollected_attempts()) == ([], [], [])
+            left = (store.doomed(), store.running_attempts(), store.uncollected_attempts())
+            assert left == ([], [], []), self._story(f"left: {left}")
         finally:
             store.close()
         there = {str(path.relative_to(self.scene.data)) for path in self.scene.data.rglob("*.parquet")}

@@ -291,10 +291,17 @@ def test_a_table_can_be_made_anew_and_taken_down(terminals: Terminals) -> None:
     assert DeltaTable(table_of(terminals)).metadata().id != names
     _, err = terminals.call("mirror", "flights", "--stop", "--reason", "x", code=2)
     assert "is declared with a mirror" in err
+    store, data = opened(terminals), terminals.root / "data"
+    # A coordinator that was started with the declaration.
+    mirrors = Mirrors(data, ["flights"], store)
+    assert mirrors.follow() == {}
     write(terminals.root, mirror="version=None")
     assert terminals.data("mirror")["mirrors"][0]["is_declared"] is False
     assert terminals.data("mirror", "flights", "--stop", "--reason", "nobody reads it")["mirrors"] == []
-    assert not (terminals.root / "data" / "flights" / "_delta_log").exists()
+    assert mirrors.follow() == {}
+    assert store.mirrors() == []
+    store.close()
+    assert not (data / "flights" / "_delta_log").exists()
     kinds = {json.loads(line)["kind"] for line in terminals.call("journal", "--json")[0].splitlines()}
     assert {"mirror.rebuilt", "mirror.stopped"} <= kinds
     assert heads(terminals) == before

@@ -90,7 +90,9 @@ class Mirrors:
         errors: dict[str, str] = {}
         for mirror in self._mirrors:
             try:
-                reached[mirror.name] = mirror.follow(self._store)
+                entry = mirror.follow(self._store)
+                if entry is not None:
+                    reached[mirror.name] = entry
             except HeadgateError as error:
                 errors[mirror.name] = f"{error.message}. {error.hint}".rstrip() if error.hint else error.message
             except Exception as error:
@@ -121,12 +123,17 @@ class _Mirror:
         self._reached: frozenset[int] | None = None
         """What the table shows, as far as this process knows."""
 
-    def follow(self, store: Store) -> int:
-        """Have the table show the heads; return the journal entry up to which it does."""
+    def follow(self, store: Store) -> int | None:
+        """Have the table show the heads; return the journal entry up to which it does.
+
+        None if the mirror was stopped since this process follows it: it was started with a declaration that is gone.
+        """
         delta.check_installed()
         if not self._root.is_dir():
             return store.heads_now(self.name).seq
         with alone(self._root):
+            if self._reached is not None and all(one.dataset != self.name for one in store.mirrors()):
+                return None
             now = store.heads_now(self.name)
             # The table may have been taken down by somebody who was killed before making it anew.
             if now.versions != self._reached or not (self._root / delta.LOG).is_dir():
