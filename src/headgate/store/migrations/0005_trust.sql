@@ -8,6 +8,11 @@ ALTER TABLE checkpoint ADD COLUMN parameters INTEGER REFERENCES parameters (id);
 
 DROP VIEW checkpoints;
 
+-- For what is held of a partition that was made again.
+CREATE INDEX attempt_failed_partition ON attempt (dataset, key) WHERE state = 'failed';
+-- Checkpoints that found a version again instead of making it: few, and asked for by the version.
+CREATE INDEX checkpoint_confirming ON checkpoint (version) WHERE attempt <> version;
+
 CREATE VIEW checkpoints AS
 SELECT c.attempt, coalesce((SELECT r.id FROM run r WHERE r.n = c.run), '') AS run, d.name AS dataset, c.key, c.version,
     c.previous, c.code, c.declared_version, c.inputs_digest, c.watermark_ms, c.offsets, c.started_ms, c.published_ms,
@@ -182,10 +187,15 @@ JOIN version v ON v.id = c.version
 WHERE c.attempt = (
     SELECT n.attempt
     FROM checkpoint n
-    JOIN version w ON w.id = n.version
     LEFT JOIN head h ON h.dataset = n.dataset AND h.key = n.key
-    WHERE n.dataset = c.dataset AND n.key = c.key AND coalesce(w.origin, w.id) = coalesce(v.origin, v.id)
-        AND (w.origin IS NULL OR w.id <> n.attempt)
+    WHERE n.attempt IN (
+        SELECT coalesce(v.origin, v.id)
+        UNION ALL
+        SELECT f.attempt
+        FROM version w
+        CROSS JOIN checkpoint f ON f.version = w.id AND f.attempt <> f.version
+        WHERE w.id = coalesce(v.origin, v.id) OR w.origin = coalesce(v.origin, v.id)
+    )
     ORDER BY n.attempt = h.checkpoint DESC, +n.entry DESC LIMIT 1
 );
 
