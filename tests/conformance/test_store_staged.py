@@ -10,8 +10,9 @@ from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, bui
 
 from headgate.errors import ConflictError
 from headgate.model.rollback import Aim
-from headgate.model.run import Publication, RunKind, RunState
-from headgate.store.records import Published
+from headgate.model.run import AttemptState, ErrorClass, Failure, Publication, RunKind, RunState
+from headgate.model.version import File
+from headgate.store.records import Published, SavedBatch
 from headgate.store.staged import Conflict, StagedRun
 
 if TYPE_CHECKING:
@@ -231,6 +232,19 @@ def test_what_is_discarded_is_gone_for_good(store: Store) -> None:
     with pytest.raises(ConflictError, match="is discarded"), store.transaction() as tx:
         tx.set_run_state(STAGED, RunState.RUNNING, author="bea", reason="yes", now_ms=9_500)
     assert store.check() == []
+
+
+def test_what_a_discarded_run_has_saved_of_batches_is_gone_too(store: Store) -> None:
+    stage(store, staged_attempt(2, "k1"))
+    begin(store, staged_attempt(3, "k2"), run=STAGED)
+    with store.transaction() as tx:
+        assert tx.save_batch(SavedBatch(3, File("p", 1, 1, "h"), "c", 1, (("n", "int64"),), None, None, 0, "c0de"))
+        tx.end_attempts([(3, AttemptState.FAILED, Failure(ErrorClass.PERMANENT, "no", ""))], now_ms=2_600)
+    with store.transaction() as tx:
+        assert tx.discard_staged(STAGED) == 1
+        assert tx.batches(STAGED, "flights", ["k2"]) == {}
+        tx.forget_paths([3])
+    assert store.uncollected_attempts() == []
 
 
 def test_changes_are_what_a_run_made_beside_what_was_there(store: Store) -> None:

@@ -52,5 +52,7 @@ class StagedPublishing(Publishing):
         return []
 
     def discard_staged(self, run: str) -> int:
-        """Forget what a run has staged; return of how many partitions."""
-        return self._connection.execute(self._sql["forget_staged_heads"], {"run": self._interned.run(run)}).rowcount
+        """Forget what a run has staged, and saved of batches; return of how many partitions it was staged."""
+        number = {"run": self._interned.run(run)}
+        self._connection.execute(self._sql["forget_batches_of_run"], number)
+        return self._connection.execute(self._sql["forget_staged_heads"], number).rowcount

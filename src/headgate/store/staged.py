@@ -98,7 +98,10 @@ class StagedWrites(Protocol):
         ...
 
     def discard_staged(self, run: str) -> int:
-        """Forget what a run has staged; return of how many partitions. Idempotent. Not journaled."""
+        """Forget what a run has staged, and saved of batches; return of how many partitions it was staged.
+
+        Idempotent. Not journaled.
+        """
         ...
 
 

@@ -18,6 +18,9 @@ ORDER BY b.key, b.seq;
 -- name: forget_batches
 DELETE FROM batch WHERE dataset = ? AND key = ? AND run = ?;
 
+-- name: forget_batches_of_run
+DELETE FROM batch WHERE run = :run;
+
 -- name: any_batch
 SELECT EXISTS (SELECT 1 FROM batch);
 
