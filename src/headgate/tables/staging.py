@@ -81,7 +81,8 @@ def stage(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> S
             after a failed fsync nobody knows what is on disk.
     """
     form = form_of(schema)
-    source = (_cast(batch, form.schema) for batch in batches)
+    # Before the next one is asked for: who yields them may fill the same memory again.
+    source = (_own(_cast(batch, form.schema)) for batch in batches)
     head: list[pa.RecordBatch] = []
     head_bytes = 0
     for batch in source:
@@ -161,6 +162,22 @@ def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
             for column, field in zip(batch.columns, schema, strict=True)
         ]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _own(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch in memory of its own: that of a function's may change, or be part of something large."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    own = pa.ipc.open_stream(sink.getvalue()).read_next_batch()
+    if own.schema.equals(batch.schema):
+        return own
+    # Extension types that nobody has registered come back as what they are stored as.
+    columns = [
+        column if column.type.equals(field.type) else pa.ExtensionArray.from_storage(field.type, column)
+        for column, field in zip(own.columns, batch.schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def writer_of(sink: pa.NativeFile, form: Form) -> pq.ParquetWriter:

@@ -272,17 +272,11 @@ def _stage_tables(order: Order, value: object) -> Sequence[Made]:
     """Stage what a function returned; nothing for None."""
     if value is None:
         return (None,) * max(1, len(order.members))
-    from headgate.worker.results import collected, is_polars, open_result
+    from headgate.worker.results import open_result
 
-    result = collected(value)
-    schema, batches = open_result(result, order.dataset)
+    schema, batches = open_result(value, order.dataset)
     if not order.partition_column:
-        staged = _stage_one(order.stage, schema, batches)
-        if is_polars(result, "DataFrame"):
-            from headgate.worker.frames import keep
-
-            keep(staged, result, schema)
-        return (staged,)
+        return (_stage_one(order.stage, schema, batches),)
     from headgate.worker.split import own, split
 
     if not order.members:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from headgate.tables.staging import StagedTable
     from headgate.worker.inputs import InputFiles
     from headgate.worker.messages import FilePin
 
@@ -111,35 +110,11 @@ def pandas(files: InputFiles) -> pd.DataFrame:
 
 
 def columns(files: InputFiles, names: Sequence[str]) -> pl.DataFrame:
-    """Return some columns of small files of one schema, and others if that costs nothing."""
+    """Return some columns of small files of one schema: making Polars' own of all takes as long as most gates."""
     import polars as pl
 
-    if len(files.files) == 1:
-        (file,) = files.files
-        kept = _recent_frames.find(file.path, _name(file))
-        if kept is not None:
-            return kept
     # As a stream it takes half as long as a table does.
     return pl.DataFrame(arrow(files).select(names).to_reader())
-
-
-def keep(staged: StagedTable, frame: pl.DataFrame, schema: pa.Schema) -> None:
-    """Keep a frame that was staged for who reads the file next, if the same types would be found there."""
-    size = int(frame.estimated_size())
-    if size <= SMALL_BYTES and frame.schema == _read_back(schema):
-        _recent_frames.keep(str(staged.path), staged.hash, frame.clone(), size)
-
-
-@lru_cache(maxsize=256)
-def _read_back(schema: pa.Schema) -> pl.Schema:
-    """Return the types that Polars finds in a file to which a table was written."""
-    import polars as pl
-    import pyarrow as pa
-
-    from headgate.tables.staging import form_of
-
-    # Not `empty_table`, which imports pandas.
-    return pl.DataFrame(pa.RecordBatchReader.from_batches(form_of(schema).schema, [])).schema
 
 
 def is_small(files: InputFiles) -> bool:

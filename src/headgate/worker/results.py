@@ -87,9 +87,10 @@ def reader_of(value: Any, did: str) -> pa.RecordBatchReader:
             f"{did} Batch, but is declared without batches=",
             hint='Declare it with @headgate.dataset(batches="30s"), or yield the data alone.',
         )
-    value = collected(value)
-    library = _library(value)
-    if library == "pandas" and type(value).__name__ == "DataFrame":
+    library = type(value).__module__.partition(".")[0]
+    if library == "polars" and type(value).__name__ == "LazyFrame":
+        value = value.collect()
+    elif library == "pandas" and type(value).__name__ == "DataFrame":
         value = _from_pandas(value)
     if isinstance(value, type) or not hasattr(value, "__arrow_c_stream__"):
         raise UsageError(f"{did} {type(value).__name__}; {_WANTED}")
@@ -104,20 +105,6 @@ def reader_of(value: Any, did: str) -> pa.RecordBatchReader:
         raise UsageError(
             f"{did} a table that cannot be stored: {error}", hint="Convert its columns to plain types first."
         ) from error
-
-
-def collected(value: object) -> Any:
-    """Return a LazyFrame as the DataFrame that it stands for, and everything else as it is."""
-    return value.collect() if is_polars(value, "LazyFrame") else value  # type: ignore[attr-defined]
-
-
-def is_polars(value: object, name: str) -> bool:
-    """Return whether a value is a frame of Polars, without importing it."""
-    return type(value).__name__ == name and _library(value) == "polars"
-
-
-def _library(value: object) -> str:
-    return type(value).__module__.partition(".")[0]
 
 
 def _refuse_objects(frame: Any, did: str) -> None:

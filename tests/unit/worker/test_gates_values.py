@@ -266,6 +266,32 @@ class TestWhatNothingHereCanRead:
             Scene(tmp_path).look(headgate.check(lambda rows: rows.height == 2), self.TABLE)
 
 
+class TestWhatCannotBeAsked:
+    """It breaks one gate, not the attempt, and not what other gates find."""
+
+    @pytest.mark.parametrize(
+        ("gate", "values"),
+        [
+            (
+                headgate.in_range("a", min=date(1, 1, 1)),
+                pl.Series([datetime(2024, 1, 1)], dtype=pl.Datetime("us", "Asia/Tokyo")),
+            ),
+            (headgate.accepted_values("a", ["x", "\ud800"]), pl.Series(["y"])),
+            (headgate.in_range("a", max=2**200), pl.Series([Decimal("1.5")])),
+            (headgate.in_range("a", max=float("inf")), pl.Series([Decimal("1.5")])),
+        ],
+    )
+    def test_others_say_what_they_find(self, scene, gate, values):
+        results = evaluate([gate, headgate.unique("b")], scene.examined({"a": values, "b": [1]}))
+        assert [result.passed for result in results] == [False, True]
+        assert results[0].text.startswith("it could not be evaluated: ")
+
+    @pytest.mark.parametrize("most", [float(2**53), Decimal(2**53) + Decimal("0.5")])
+    def test_integers_that_no_float_has(self, scene, most):
+        assert not scene.look(headgate.in_range("a", max=most), {"a": [2**53 + 1]})[0]
+        assert scene.look(headgate.in_range("a", max=most), {"a": [2**53]})[0]
+
+
 class TestTogether:
     def test_one_that_breaks_leaves_the_others(self, scene):
         # Lists have no order in Polars; what it says of that must not hide what the others say.
@@ -283,8 +309,7 @@ class TestTogether:
             "a is null in 1 of 4 rows",
         ]
 
-    def test_large_files_are_scanned(self, scene, monkeypatch):
-        monkeypatch.setattr("headgate.worker.frames.SMALL_BYTES", 0)
+    def test_several_are_asked_of_several_files(self, scene):
         gates = [headgate.unique("a"), headgate.in_range("a", 0, 9), headgate.not_null("a")]
         results = evaluate(gates, scene.examined({"a": [1, 2]}, {"a": [2, None]}))
         assert [result.passed for result in results] == [False, True, False]

@@ -15,7 +15,7 @@ from headgate.worker.gates.examined import Finding, Measure, Unfit, all_rows, ki
 from headgate.worker.gates.values import COUNT, examples, placed, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from headgate.model.gate import ForeignKey, Moves, RowCount, SumsMatch
     from headgate.worker.gates.examined import Examined, Table
@@ -60,7 +60,7 @@ def _usual(gate: RowCount, examined: Examined) -> tuple[float | None, str]:
 def moves(gate: Moves, table: Table) -> Measure:
     """Ask for sums, and compare them and the values of columns with the version that readers see."""
     table.require(*(name for name, _ in (*gate.sums, *gate.distribution)))
-    asks = [total(name, table.schema, "the result") for name, _ in gate.sums]
+    asks = [total(name, table.kind(name), "the result") for name, _ in gate.sums]
 
     def judge(values: Sequence[Any]) -> Finding:
         baseline = table.examined.baseline
@@ -98,7 +98,7 @@ def head_of(examined: Examined) -> pl.LazyFrame | None:
 def _moved_sums(gate: Moves, before: pl.LazyFrame, values: Sequence[Any]) -> list[str]:
     schema = before.collect_schema()
     # A column that was not there before has moved from nothing.
-    asks = [total(name, schema, "the version before") for name, _ in gate.sums if name in schema]
+    asks = [total(name, schema[name], "the version before") for name, _ in gate.sums if name in schema]
     sums = before.select(ask.expression() for ask in asks).collect().row(0, named=True) if asks else {}
     return [
         f"sum of {name}: {shown(now)}, {_by(was, now, moved)} than {shown(was)}"
@@ -185,7 +185,7 @@ def sums_match(gate: SumsMatch, table: Table) -> Measure:
     asks: list[Ask] = []
     if gate.column is not None:
         table.require(gate.column)
-        asks.append(total(gate.column, table.schema, "the result"))
+        asks.append(total(gate.column, table.kind(gate.column), "the result"))
 
     def judge(values: Sequence[Any]) -> Finding:
         if table.examined.inputs is None:
@@ -210,23 +210,32 @@ def _total_of_input(gate: SumsMatch, examined: Examined) -> Any:
     if is_small(files):
         # Whoever made the rows has read them, so they are kept.
         frame = polars(files)
-        return frame.height if gate.of is None else total(gate.of, frame.schema, gate.input).answer(frame)
+        if gate.of is None:
+            return frame.height
+        _require_of(gate, frame.columns)
+        return total(gate.of, frame.get_column(gate.of).dtype, gate.input).answer(frame)
     upstream = files.polars()
-    ask = pl.len() if gate.of is None else total(gate.of, upstream.collect_schema(), gate.input).expression()
-    return upstream.select(ask).collect().item()
+    if gate.of is None:
+        return upstream.select(pl.len()).collect().item()
+    schema = upstream.collect_schema()
+    _require_of(gate, schema)
+    return upstream.select(total(gate.of, schema[gate.of], gate.input).expression()).collect().item()
 
 
-def total(name: str, schema: pl.Schema, where: str) -> Ask:
+def _require_of(gate: SumsMatch, names: Collection[str]) -> None:
+    if gate.of not in names:
+        raise Unfit(f"there is no column {gate.of} in {gate.input}; there are {', '.join(names)}")
+
+
+def total(name: str, kind: pl.DataType, where: str) -> Ask:
     """Ask for the sum of a column.
 
     Raises:
-        Unfit: There is no such column, or none with a sum.
+        Unfit: It has none.
     """
-    if name not in schema:
-        raise Unfit(f"there is no column {name} in {where}; there are {', '.join(schema)}")
-    ask = sum_of(name, schema[name])
+    ask = sum_of(name, kind)
     if ask is None:
-        raise Unfit(f"{name} of {where} is {kind_text(schema[name])}, which has no sum")
+        raise Unfit(f"{name} of {where} is {kind_text(kind)}, which has no sum")
     return ask
 
 

@@ -75,23 +75,28 @@ def _guarded(look: Callable[_Asked, _Found], *asked: _Asked.args, **named: _Aske
     except (AttemptError, MemoryError):
         raise
     except BaseException as error:
-        if type(error).__name__ == "OutOfMemoryException":
-            raise MemoryError(text_of(error)) from error
-        # A panic of Polars is no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
+        _raise_unless_it_broke(error)
         return Finding(False, f"it could not be evaluated: {type(error).__name__}: {text_of(error)}")
 
 
-def _measured(measures: Sequence[Measure], table: Table) -> list[Finding]:
-    """Return what measures find: of a large table in one pass if none of them breaks, else each by itself."""
-    from polars.exceptions import PolarsError
+def _raise_unless_it_broke(error: BaseException) -> None:
+    """Raise what is not about the question: a lack of memory, a stop from outside."""
+    if type(error).__name__ == "OutOfMemoryException":
+        raise MemoryError(text_of(error)) from error
+    # A panic of Polars is no Exception.
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
 
+
+def _measured(measures: Sequence[Measure], table: Table) -> list[Finding]:
+    """Return what measures find: of a large table in one query if none of them breaks, else each by itself."""
     if table.small is None:
         try:
             values = iter(_asked([ask for one in measures for ask in one.asks], table))
-        except PolarsError:
-            pass
+        except (AttemptError, MemoryError):
+            raise
+        except BaseException as error:
+            _raise_unless_it_broke(error)
         else:
             return [_guarded(one.judge, list(islice(values, len(one.asks)))) for one in measures]
     return [_guarded(_measured_alone, one, table) for one in measures]

@@ -72,7 +72,6 @@ class Table:
 
         if not frames.is_small(self.examined.rows):
             return None
-        # Making Polars' own of an Arrow table takes as long as all that is asked of it.
         asked = [name for name, kind in self.kinds.items() if name in self._columns and "decimal256" not in kind]
         return frames.columns(self.examined.rows, asked)
 
@@ -81,10 +80,13 @@ class Table:
         """Return the rows."""
         return self.examined.rows.polars() if self.small is None else self.small.lazy()
 
+    def kind(self, name: str) -> pl.DataType:
+        """Return the type of a column."""
+        return self._schema[name] if self.small is None else self.small.get_column(name).dtype
+
     @cached_property
-    def schema(self) -> pl.Schema:
-        """Return their columns."""
-        return self.frame.collect_schema() if self.small is None else self.small.schema
+    def _schema(self) -> pl.Schema:
+        return self.frame.collect_schema()
 
 
 class Finding(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def not_null(gate: NotNull, table: Table) -> Measure:
     """Ask how many nulls and NaN each column has."""
     table.require(*gate.columns)
-    floats = [name for name in gate.columns if table.schema[name].is_float()]
+    floats = [name for name in gate.columns if table.kind(name).is_float()]
 
     def judge(values: Sequence[Any]) -> Finding:
         meanings = [*((name, "null") for name in gate.columns), *((name, "NaN") for name in floats)]
@@ -60,7 +61,7 @@ def unique(gate: Unique, table: Table) -> Measure:
 def accepted_values(gate: AcceptedValues, table: Table) -> Measure:
     """Ask how many values are in the list."""
     table.require(gate.column)
-    kind = table.schema[gate.column]
+    kind = table.kind(gate.column)
     first = gate.values[0]
     is_category = isinstance(kind, pl.Categorical | pl.Enum)
     _require_comparable(gate.column, pl.String() if is_category else kind, first)
@@ -93,7 +94,7 @@ def accepted_values(gate: AcceptedValues, table: Table) -> Measure:
 def in_range(gate: InRange, table: Table) -> Measure:
     """Ask how far values go, and unless that tells it, how many are outside."""
     table.require(gate.column)
-    kind = table.schema[gate.column]
+    kind = table.kind(gate.column)
     for bound in (gate.least, gate.most):
         if bound is not None:
             _require_comparable(gate.column, kind, bound)
@@ -129,10 +130,15 @@ def _outside(gate: InRange, kind: pl.DataType) -> dict[str, pl.Expr]:
     value = asks.column(gate.column)
     number = value.fill_nan(None) if kind.is_float() else value
     outside: dict[str, pl.Expr] = {}
-    if gate.least is not None:
-        outside[f"less than {shown(gate.least)}"] = number < _literal(gate.least, kind)
-    if gate.most is not None:
-        outside[f"more than {shown(gate.most)}"] = number > _literal(gate.most, kind)
+    least, most = gate.least, gate.most
+    if kind.is_integer():
+        # Polars compares integers with floats as floats, which have not all of them.
+        least = math.ceil(least) if isinstance(least, float | Decimal) and math.isfinite(least) else least
+        most = math.floor(most) if isinstance(most, float | Decimal) and math.isfinite(most) else most
+    if gate.least is not None and least is not None:
+        outside[f"less than {shown(gate.least)}"] = number < _literal(least, kind)
+    if gate.most is not None and most is not None:
+        outside[f"more than {shown(gate.most)}"] = number > _literal(most, kind)
     if kind.is_float():
         outside["NaN"] = value.is_nan()
     return outside
@@ -141,7 +147,7 @@ def _outside(gate: InRange, kind: pl.DataType) -> dict[str, pl.Expr]:
 def freshness(gate: Freshness, table: Table) -> Measure:
     """Ask for the newest value."""
     table.require(gate.column)
-    kind = table.schema[gate.column]
+    kind = table.kind(gate.column)
     if not isinstance(kind, pl.Datetime | pl.Date):
         raise Unfit(f"{gate.column} is {kind_text(kind)}, which is no date and no time")
     if table.examined.context.window is None:
