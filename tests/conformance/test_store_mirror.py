@@ -29,11 +29,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def reach(store: Store, seq: int | None = None, now_ms: int = 7_000) -> None:
     with store.transaction() as tx:
+        tx.begin_mirror("flights")
         tx.mirror_reached("flights", store.journal_seq() if seq is None else seq, now_ms=now_ms)
 
 
 def fail(store: Store, error: str) -> None:
     with store.transaction() as tx:
+        tx.begin_mirror("flights")
         tx.mirror_failed("flights", error)
 
 
@@ -61,6 +63,7 @@ def test_a_mirror_is_behind_by_the_partitions_that_moved_since(store: Store) -> 
     assert store.mirrors() == []
     build(store, 1, "k1")
     reach(store)
+    assert store.has_mirror("flights")
     seq = store.journal_seq()
     assert store.mirrors() == [Followed("flights", seq, 7_000, "", 0)]
     build(store, 2, "k1")
@@ -82,6 +85,7 @@ def test_what_holds_a_mirror_back_is_kept_until_it_goes_on(store: Store) -> None
 
 def test_nothing_is_noted_of_a_dataset_that_is_not_there_and_nothing_journaled(store: Store) -> None:
     with store.transaction() as tx:
+        tx.begin_mirror("nowhere")
         tx.mirror_reached("nowhere", 1, now_ms=1)
         tx.mirror_failed("nowhere", "x")
     assert (store.mirrors(), store.journal_seq()) == ([], 0)
@@ -93,7 +97,12 @@ def test_a_mirror_can_be_forgotten(store: Store) -> None:
     for _ in range(2):
         with store.transaction() as tx:
             tx.forget_mirror("flights")
+    with store.transaction() as tx:
+        # By somebody who did not know yet.
+        tx.mirror_reached("flights", 1, now_ms=1)
+        tx.mirror_failed("flights", "x")
     assert store.mirrors() == []
+    assert not store.has_mirror("flights")
 
 
 def test_files_that_a_mirror_that_lags_names_are_kept(store: Store) -> None:

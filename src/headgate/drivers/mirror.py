@@ -67,11 +67,13 @@ class Mirrors:
         data_root: The data folder.
         names: The datasets.
         store: The state store.
+        begun: The mirrors that this process has begun to follow; more come to it.
     """
 
-    def __init__(self, data_root: Path, names: list[str], store: Store) -> None:
+    def __init__(self, data_root: Path, names: list[str], store: Store, begun: set[str] | None = None) -> None:
         self._store = store
-        self._mirrors = [_Mirror(data_root, name) for name in names]
+        begun = set() if begun is None else begun
+        self._mirrors = [_Mirror(data_root, name, begun) for name in names]
         self._seq = -1
         self._errors: dict[str, str] = {}
         self._tried_s = 0.0
@@ -111,8 +113,9 @@ class Mirrors:
 class _Mirror:
     """The mirror of one dataset."""
 
-    def __init__(self, data_root: Path, name: str) -> None:
+    def __init__(self, data_root: Path, name: str, begun: set[str]) -> None:
         self.name = name
+        self._begun = begun
         self._data_root = data_root
         self._root = data_root / name
         self._known: dict[int, ShownVersion] = {}
@@ -128,24 +131,32 @@ class _Mirror:
 
         None if the mirror was stopped since this process follows it: it was started with a declaration that is gone.
         """
-        delta.check_installed()
         if not self._root.is_dir():
             return store.heads_now(self.name).seq
         with alone(self._root):
-            if self._reached is not None and all(one.dataset != self.name for one in store.mirrors()):
+            if not self._is_followed(store):
                 return None
+            delta.check_installed()
             now = store.heads_now(self.name)
             # The table may have been taken down by somebody who was killed before making it anew.
             if now.versions != self._reached or not (self._root / delta.LOG).is_dir():
-                if self._reached is None:
-                    # Before the table names anything, so that what it names stays.
-                    with store.transaction() as tx:
-                        tx.mirror_failed(self.name, "")
                 known = {version: self._known[version] for version in now.versions if version in self._known}
                 known |= {version.id: version for version in store.shown_versions(now.versions - known.keys())}
                 delta.reconcile(self._root, self._wanted(store, known), now.seq)
                 self._known, self._reached = known, now.versions
             return now.seq
+
+    def _is_followed(self, store: Store) -> bool:
+        """Return whether there is a mirror, and begin it if this process has never seen one."""
+        if not store.has_mirror(self.name):
+            if self.name in self._begun:
+                return False
+            # Before the table names anything, so that what it names stays.
+            with store.transaction() as tx:
+                tx.begin_mirror(self.name)
+        if store.has_mirror(self.name):
+            self._begun.add(self.name)
+        return True
 
     def _wanted(self, store: Store, versions: dict[int, ShownVersion]) -> dict[str, MirroredFile]:
         """Return the files that the table should name, by path relative to its folder."""
@@ -269,6 +280,7 @@ class Mirroring:
         self._data_root = project.paths.data
         self._names = mirrored(project)
         self._open = open_store
+        self._begun: set[str] = set()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="headgate-mirror")
 
@@ -291,7 +303,7 @@ class Mirroring:
             began_s = time.monotonic()
             try:
                 store = store or self._open()
-                mirrors = mirrors or Mirrors(self._data_root, self._names, store)
+                mirrors = mirrors or Mirrors(self._data_root, self._names, store, self._begun)
                 mirrors.follow()
             except HeadgateError:
                 # Of the state store, of which the coordinator has its own opinion; `headgate mirror` shows the lag.

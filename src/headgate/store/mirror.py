@@ -70,6 +70,10 @@ class MirrorReads(Protocol):
         """
         ...
 
+    def has_mirror(self, dataset: str) -> bool:
+        """Return whether there is a mirror of a dataset, as far as is noted."""
+        ...
+
     def mirrors(self) -> list[Followed]:
         """Return how far each mirror is, by the names of datasets."""
         ...
@@ -82,15 +86,19 @@ class MirrorReads(Protocol):
 class MirrorWrites(Protocol):
     """The part of `store.Transaction` that is about mirrors. None of it is journaled."""
 
-    def mirror_reached(self, dataset: str, seq: int, *, now_ms: int) -> None:
-        """Note that a mirror shows the heads as of a journal entry. Nothing is noted of a dataset that has none."""
-        ...
-
-    def mirror_failed(self, dataset: str, error: str) -> None:
-        """Note what keeps a mirror from going on; empty for nothing, for one that begins.
+    def begin_mirror(self, dataset: str) -> None:
+        """Note that there is a mirror. Idempotent. Nothing is noted of a dataset that the store does not know.
 
         Post: as long as it has not reached an entry, no file goes that a head has left with that entry or later.
         """
+        ...
+
+    def mirror_reached(self, dataset: str, seq: int, *, now_ms: int) -> None:
+        """Note that a mirror shows the heads as of a journal entry; nothing of one that was forgotten."""
+        ...
+
+    def mirror_failed(self, dataset: str, error: str) -> None:
+        """Note what keeps a mirror from going on, empty for nothing; nothing of one that was forgotten."""
         ...
 
     def forget_mirror(self, dataset: str) -> None:

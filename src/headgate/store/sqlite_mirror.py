@@ -29,6 +29,10 @@ class SqliteMirrors(SqliteReads):
         """Return the files that the mirror of a dataset may have of versions in packs."""
         return [Unpacked(*row) for row in self._rows("unpacked", dataset=dataset)]
 
+    def has_mirror(self, dataset: str) -> bool:
+        """Return whether there is a mirror of a dataset."""
+        return self._row("has_mirror", dataset=dataset) == (1,)
+
     def mirrors(self) -> list[Followed]:
         """Return how far each mirror is, by the names of datasets."""
         return [Followed(*row) for row in self._rows("mirrors")]

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 class Mirroring(Publishing):
     """What a transaction does for mirrors."""
 
+    def begin_mirror(self, dataset: str) -> None:
+        """Note that there is a mirror of a dataset."""
+        self._connection.execute(self._sql["begin_mirror"], {"dataset": dataset})
+
     def mirror_reached(self, dataset: str, seq: int, *, now_ms: int) -> None:
         """Note that a mirror shows the heads as of a journal entry."""
         self._connection.execute(self._sql["mirror_reached"], {"dataset": dataset, "seq": seq, "at_ms": now_ms})
 
     def mirror_failed(self, dataset: str, error: str) -> None:
-        """Note what keeps a mirror from going on; empty for nothing, for one that begins."""
+        """Note what keeps a mirror from going on; empty for nothing."""
         self._connection.execute(self._sql["mirror_failed"], {"dataset": dataset, "error": error})
 
     def forget_mirror(self, dataset: str) -> None:

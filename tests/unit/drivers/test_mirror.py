@@ -127,6 +127,48 @@ def test_what_failed_is_tried_again_after_a_while(
     assert shown(project, "good") == 1
 
 
+def stop(project: Project, store: Store, name: str) -> None:
+    take_down(store, project.paths.data, name, forget=True, author="ada", reason="nobody reads it")
+
+
+def is_there(project: Project, name: str) -> bool:
+    return (project.paths.data / name / "_delta_log").exists()
+
+
+def test_one_that_is_stopped_while_its_heads_are_followed_stays_stopped(
+    project: Project, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(project, store, "good", pa.table({"n": [1]}))
+    mirrors = Mirrors(project.paths.data, ["good"], store)
+    (one,) = mirrors._mirrors
+    follow = one.follow
+
+    def followed_and_stopped(store: Store) -> int | None:
+        entry = follow(store)
+        stop(project, store, "good")
+        return entry
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one, "follow", followed_and_stopped)
+        mirrors.follow()
+    for number in range(2):
+        publish(project, store, "good", pa.table({"n": [number]}))
+        assert mirrors.follow() == {}
+    assert (store.mirrors(), is_there(project, "good")) == ([], False)
+
+
+def test_one_that_never_worked_and_is_stopped_stays_stopped(project: Project, store: Store) -> None:
+    publish(project, store, "odd", pa.table({"n": pa.array([1], pa.uint8())}))
+    begun: set[str] = set()
+    assert "odd" in Mirrors(project.paths.data, ["odd"], store, begun).follow()
+    assert "odd" in store.stuck_mirrors()
+    stop(project, store, "odd")
+    publish(project, store, "odd", pa.table({"n": [1]}))
+    # Anew, as after an error of the state store.
+    assert Mirrors(project.paths.data, ["odd"], store, begun).follow() == {}
+    assert (store.mirrors(), is_there(project, "odd")) == ([], False)
+
+
 def test_a_bug_in_one_mirror_is_told_and_ends_nothing(
     project: Project, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +210,7 @@ def test_one_writes_at_a_time(project: Project, tmp_path: Path, monkeypatch: pyt
 def test_a_file_elsewhere_is_never_named(project: Project, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(project, store, "good", pa.table({"n": [1]}))
     (project.paths.data / "odd").mkdir()
-    found = mirror._Mirror(project.paths.data, "odd")
+    found = mirror._Mirror(project.paths.data, "odd", set())
     versions = {version.id: version for version in store.shown_versions([1])}
     with pytest.raises(InternalError, match="outside of the folder of odd"):
         found._wanted(store, versions)

@@ -28,15 +28,18 @@ JOIN dataset d ON d.id = m.dataset
 WHERE m.error <> ''
 ORDER BY d.name;
 
+-- name: has_mirror
+SELECT EXISTS (SELECT 1 FROM mirror WHERE dataset = (SELECT id FROM dataset WHERE name = :dataset));
+
+-- name: begin_mirror
+INSERT OR IGNORE INTO mirror (dataset, seq, at_ms) SELECT id, 0, 0 FROM dataset WHERE name = :dataset;
+
 -- name: mirror_reached
-INSERT INTO mirror (dataset, seq, at_ms)
-SELECT id, :seq, :at_ms FROM dataset WHERE name = :dataset
-ON CONFLICT (dataset) DO UPDATE SET seq = excluded.seq, at_ms = excluded.at_ms, error = '';
+UPDATE mirror SET seq = :seq, at_ms = :at_ms, error = ''
+WHERE dataset = (SELECT id FROM dataset WHERE name = :dataset);
 
 -- name: mirror_failed
-INSERT INTO mirror (dataset, seq, at_ms, error)
-SELECT id, 0, 0, :error FROM dataset WHERE name = :dataset
-ON CONFLICT (dataset) DO UPDATE SET error = excluded.error;
+UPDATE mirror SET error = :error WHERE dataset = (SELECT id FROM dataset WHERE name = :dataset);
 
 -- name: forget_mirror
 DELETE FROM mirror WHERE dataset = (SELECT id FROM dataset WHERE name = :dataset);
