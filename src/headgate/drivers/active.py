@@ -14,7 +14,8 @@ from headgate.model.run import RunState, TaskState
 
 if TYPE_CHECKING:
     from headgate.core.task_table import TaskTable
-    from headgate.drivers.dispatch import Dispatcher, InFlight
+    from headgate.drivers.dispatch import Dispatcher
+    from headgate.drivers.in_flight import InFlight
     from headgate.model.plan import Plan
     from headgate.model.run import Failure, Run
     from headgate.planning.snapshot import Snapshot

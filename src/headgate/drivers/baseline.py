@@ -13,7 +13,7 @@ from headgate.worker.messages import Baseline, FilePin
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from headgate.drivers.dispatch import InFlight
+    from headgate.drivers.in_flight import InFlight
     from headgate.model.dataset import Dataset
     from headgate.model.grid import Grid
     from headgate.model.version import Version

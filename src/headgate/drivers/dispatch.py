@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from headgate.drivers.baseline import Asked, wants_of, with_baselines
 from headgate.drivers.batches import going_on
 from headgate.drivers.holding import without_held
+from headgate.drivers.in_flight import InFlight
 from headgate.model.run import Attempt, AttemptState
 from headgate.planning.digest import pinned_digest, window_seed
 from headgate.project.landing import absolute
@@ -33,29 +34,6 @@ if TYPE_CHECKING:
     from headgate.planning.snapshot import Snapshot
     from headgate.project.load import Project
     from headgate.store.transaction import Transaction
-
-
-class InFlight(NamedTuple):
-    """An attempt that was ordered and has not come back."""
-
-    start: StartAttempt
-    attempt: Attempt
-    dataset: Dataset
-    inputs: tuple[int, ...]
-    inputs_digest: int
-    resumed: frozenset[str] = frozenset()
-    """Paths of parts that earlier attempts of the task saved, relative to the data root."""
-    together: tuple[int, ...] = ()
-    """Numbers of the attempts of the ranged one that it belongs to, its own among them; none for an ordinary one."""
-    replaces: bool = False
-    """Whether its partition had a version when the run was taken up."""
-    refusal: Failure | None = None
-    """Why it must not begin: a rollback has taken back what it reads, or holds its partition."""
-
-    @property
-    def order(self) -> int:
-        """Return the number by which executors know the order that it went out with."""
-        return self.together[0] if self.together else self.attempt.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from headgate.worker.messages import FilePin, InputPin, Staged, StagedFile
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from headgate.drivers.dispatch import InFlight
+    from headgate.drivers.in_flight import InFlight
     from headgate.drivers.scratch import Scratch
     from headgate.model.run import Run
     from headgate.model.version import Version

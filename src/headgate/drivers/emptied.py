@@ -15,7 +15,7 @@ from headgate.worker.messages import GateResult, Staged
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headgate.drivers.dispatch import InFlight
+    from headgate.drivers.in_flight import InFlight
     from headgate.store.transaction import Transaction
     from headgate.worker.messages import AttemptReport
 

@@ -11,7 +11,7 @@ from headgate.store.rollback import held_by
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headgate.drivers.dispatch import InFlight
+    from headgate.drivers.in_flight import InFlight
     from headgate.model.plan import StoredPlan
     from headgate.store.transaction import Transaction
     from headgate.worker.messages import Order

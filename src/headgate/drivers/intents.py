@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from headgate.core.effects import StartAttempt
     from headgate.drivers.active import ActiveRun
-    from headgate.drivers.dispatch import InFlight
+    from headgate.drivers.in_flight import InFlight
     from headgate.store.transaction import Transaction
     from headgate.worker.messages import AttemptReport, Order
 

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
     from headgate.core.effects import Effect
     from headgate.core.events import Event
-    from headgate.drivers.dispatch import InFlight
     from headgate.drivers.handover import Intake
+    from headgate.drivers.in_flight import InFlight
     from headgate.drivers.progress import RunSummary, Watcher
     from headgate.drivers.world import World
     from headgate.executors.executor import Executor

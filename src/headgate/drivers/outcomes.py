@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from headgate.core.effects import Effect
     from headgate.core.events import Event
     from headgate.drivers.active import ActiveRun
-    from headgate.drivers.dispatch import InFlight
+    from headgate.drivers.in_flight import InFlight
     from headgate.model.version import Parameters
     from headgate.store.transaction import Transaction
     from headgate.worker.messages import AttemptReport

@@ -15,7 +15,7 @@ from headgate.worker.messages import Cancelled, Failed, InputPin, Lost, Member, 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from headgate.drivers.dispatch import InFlight
+    from headgate.drivers.in_flight import InFlight
     from headgate.worker.messages import AttemptReport, Order, Report
 
 
