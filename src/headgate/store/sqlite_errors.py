@@ -29,10 +29,17 @@ _MEANINGS = {
     "SQLITE_IOERR": ("reading or writing it failed", "Check the disk."),
     "SQLITE_NOMEM": ("there is not enough memory", ""),
 }
+_NO_UTF_8 = "Could not decode to UTF-8"
+"""So begins what Python's driver says of such a text; the error has no code of SQLite."""
 
 
 def explained(error: sqlite3.Error, path: Path) -> HeadgateError:
     """Return a driver's error as one of ours: what is wrong outside is unavailable, anything else is a bug."""
+    if str(error).startswith(_NO_UTF_8):
+        # What follows is the text itself, however long it is.
+        column = str(error).removeprefix(_NO_UTF_8).partition(" with text ")[0].strip()
+        text, hint = _MEANINGS["SQLITE_CORRUPT"]
+        return UnavailableError(f"state store {path}: {text} (a text in {column} is not UTF-8)", hint=hint)
     code: str = getattr(error, "sqlite_errorname", "")
     meaning = _MEANINGS.get("_".join(code.split("_")[:2]))
     if meaning is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 from headgate.errors import UsageError
@@ -64,7 +64,8 @@ class SqliteReads:
 
     def _rows(self, statement: str, **parameters: object) -> Iterator[Row]:
         with explaining(self._path):
-            yield from self._connection.execute(self._sql[statement], parameters)
+            # The cursor by itself would be closed with this generator, and cannot be after its connection.
+            yield from chain(self._connection.execute(self._sql[statement], parameters))
 
     def _row(self, statement: str, **parameters: object) -> Row | None:
         return next(iter(list(self._rows(statement, **parameters))), None)

@@ -151,6 +151,29 @@ def test_what_cannot_be_decoded_is_damage(folder: Path) -> None:
     store.close()
 
 
+def test_text_that_is_not_utf_8_is_damage(folder: Path) -> None:
+    connection = sqlite3.connect(folder / "state.db")
+    with connection:
+        connection.execute("UPDATE run SET plan = cast(x'7bff7d' AS text)")
+        connection.execute("UPDATE journal SET body = cast(x'7bff7d' AS text) WHERE seq = 3")
+    connection.close()
+    store = opened(folder)
+    for read in (lambda: store.run("run1"), store.check, lambda: list(store.journal_entries())):
+        with pytest.raises(UnavailableError, match=r"it is damaged \(a text in column '\w+' is not UTF-8\)$") as caught:
+            read()
+        assert caught.value.hint
+    store.close()
+
+
+def test_rows_may_be_given_up_after_the_store(folder: Path) -> None:
+    store = opened(folder)
+    rows = store.kept_versions("flights")
+    next(rows)
+    store.close()
+    # Were it to raise, the warning would be an error.
+    del rows
+
+
 def test_a_damaged_page_is_found(folder: Path) -> None:
     connection = sqlite3.connect(folder / "state.db")
     (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'attempt_task'").fetchone()
