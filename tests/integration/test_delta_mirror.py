@@ -254,12 +254,19 @@ def test_a_pack_is_mirrored_and_taken_apart_when_a_part_of_it_goes(terminals: Te
     copy = terminals.root / "data" / "flights" / names[-1]
     sound = copy.read_bytes()
     copy.write_bytes(sound[:60] + bytes([sound[60] ^ 1]) + sound[61:])
-    (broken,) = terminals.data("verify", code=1)["copies"]
+    found = terminals.data("verify", "flights", code=1)
+    (broken,) = found["copies"]
+    # The pack, what was built since, and the copies.
+    assert found["files"] == 2 + len(DAYS) - 1
     assert (broken["dataset"], str(copy) in broken["problem"]) == ("flights", True)
     out, _ = terminals.call("verify", code=1)
     assert "mirror of flights: 1 file from packs broken" in out
     assert "mirror flights --rebuild" in broken["next"]
     assert broken["next"] in out
+    write(terminals.root, value=2, mirror="mirror=None")
+    (broken,) = terminals.data("verify", code=1)["copies"]
+    assert "mirror flights --stop" in broken["next"]
+    write(terminals.root, value=2)
     terminals.call("mirror", "flights", "--rebuild", "--reason", "repair")
     assert terminals.data("verify")["copies"] == []
     assert copy.read_bytes() == sound

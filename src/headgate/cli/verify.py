@@ -71,10 +71,10 @@ def command(root: Path, datasets: tuple[str, ...], all_versions: bool, with_cont
             for one, how in zip(found.broken, mended, strict=True)
         ]
         values = {"versions": found.versions, "files": found.files, "bytes": found.bytes}
-        copies = [{"dataset": one.dataset, "problem": one.problem, "next": _anew(one)} for one in found.copies]
+        copies = [{"dataset": one.dataset, "problem": one.problem, "next": _anew(one, project)} for one in found.copies]
         print_json({"ok": found.ok, **values, "broken": broken, "copies": copies})
     else:
-        click.echo(_text(found, mended))
+        click.echo(_text(found, mended, project))
     return 0 if found.ok else 1
 
 
@@ -99,11 +99,15 @@ def _mending(broken: Broken, project: Project) -> list[str]:
     return [options.invocation(*words) for words in steps]
 
 
-def _anew(copy: BrokenCopy) -> str:
-    return options.invocation("mirror", copy.dataset, "--rebuild", "--reason", "repair")
+def _anew(copy: BrokenCopy, project: Project) -> str:
+    """Return the command that makes a table without the broken file, or removes one that nobody declares any more."""
+    dataset = project.datasets.get(copy.dataset)
+    is_declared = dataset is not None and dataset.mirror is not None
+    what, why = ("--rebuild", "repair") if is_declared else ("--stop", "not declared any more")
+    return options.invocation("mirror", copy.dataset, what, "--reason", why)
 
 
-def _text(found: Verification, mended: Sequence[Sequence[str]]) -> str:
+def _text(found: Verification, mended: Sequence[Sequence[str]], project: Project) -> str:
     read = f"{counted(found.versions, 'version')}, {counted(found.files, 'file')}, {size(found.bytes)}"
     if found.ok:
         return f"all intact: {read}"
@@ -121,7 +125,7 @@ def _text(found: Verification, mended: Sequence[Sequence[str]]) -> str:
     for name, copy in by_dataset.items():
         number = sum(other.dataset == name for other in found.copies)
         lines.append(f"  mirror of {name}: {counted(number, 'file')} from packs broken, such as")
-        lines += [f"    {plain(copy.problem)}", f"    {click.style('hint:', fg='cyan')} {_anew(copy)}"]
+        lines += [f"    {plain(copy.problem)}", f"    {click.style('hint:', fg='cyan')} {_anew(copy, project)}"]
     return "\n".join(lines)
 
 

@@ -66,7 +66,7 @@ class Verification:
 
     Args:
         versions: Versions that were looked at.
-        files: Files that were read, each once.
+        files: Files that were read, each once; with those that mirrors have copied from packs.
         bytes: Their size.
         broken: Versions that are not what was published.
         copies: What mirrors have copied from packs and is broken.
@@ -109,6 +109,22 @@ class Examiner:
         with ThreadPoolExecutor(max(_FEWEST_THREADS, len(os.sched_getaffinity(0)))) as threads:
             while some := list(islice(remaining, AT_A_TIME)):
                 yield from self._some(threads, some)
+
+    def examine_copies(self, copies: Iterable[Unpacked]) -> Iterator[str]:
+        """Yield what is wrong with files that a mirror has of versions in packs: of their bytes nothing is recorded.
+
+        A mirror that follows the heads, or is made anew, may remove them meanwhile.
+        """
+        for copy in copies:
+            path = layout.resolve(self.data_root, copy.path)
+            try:
+                self.bytes += path.stat().st_size
+            except FileNotFoundError:
+                continue
+            self.files += 1
+            self.told(self.files, self.bytes)
+            file = File(copy.path, copy.rows, 0, "")
+            yield from verify_content([path], [file], copy.content, may_be_gone=True)
 
     def _some(self, threads: ThreadPoolExecutor, versions: Sequence[Version]) -> Iterator[tuple[Version, list[str]]]:
         files = {file.path: file for version in versions for file in version.files if file.path not in self._packs}
@@ -187,16 +203,8 @@ def verify(
             if problems:
                 intact = _intact(store, data_root, version, with_content)
                 broken.append(Broken(name, version.key, version.id, one.is_head, tuple(problems), intact))
-        copies += [BrokenCopy(name, problem) for problem in _problems_of_copies(store.unpacked(name), data_root)]
+        copies += [BrokenCopy(name, problem) for problem in examiner.examine_copies(store.unpacked(name))]
     return Verification(count, examiner.files, examiner.bytes, tuple(broken), tuple(copies))
-
-
-def _problems_of_copies(copies: Iterable[Unpacked], data_root: Path) -> Iterator[str]:
-    """Yield what is wrong with files that mirrors have of versions in packs: of their bytes nothing is recorded."""
-    for copy in copies:
-        path = layout.resolve(data_root, copy.path)
-        if path.exists():
-            yield from verify_content([path], [File(copy.path, copy.rows, 0, "")], copy.content)
 
 
 def _intact(store: Store, data_root: Path, broken: Version, with_content: bool) -> tuple[int, ...]:
