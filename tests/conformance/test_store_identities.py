@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from store_cases import OPENERS, RUN, a_candidate, a_run, an_attempt, begin, build, head_rows, publish
 
-from headgate.model.run import RunKind
+from headgate.model.rollback import Aim
+from headgate.model.run import Publication, RunKind, RunState
 from headgate.model.version import File
 from headgate.store.records import Published
 
@@ -74,6 +75,30 @@ def test_the_attempt_of_a_packed_head_is_that_of_the_checkpoint_before(store: St
     assert build(store, 4, content="h@1:10:1") is Published.UNCHANGED
     (row,) = head_rows(store)
     assert (row[1], row[4]) == (1, 4)
+
+
+def test_what_was_compacted_before_it_was_held_has_not_moved_for_a_staged_run(store: Store) -> None:
+    staged = "20130401T000000-s1"
+    build(store, 1)
+    with store.transaction() as tx:
+        tx.add_run(a_run(staged, publication=Publication.TOGETHER, plan_hash="sph"))
+    attempt = replace(an_attempt(2, expects=1), run=staged)
+    begin(store, attempt, run=staged)
+    publish(store, a_candidate(attempt))
+    compact(store, 3)
+    newer = an_attempt(4, expects=1)
+    begin(store, newer)
+    assert publish(store, a_candidate(newer)) == [Published.NEW]
+    with store.transaction() as tx:
+        tx.set_run_state(RUN, RunState.SUCCEEDED, author="ada", reason="", now_ms=4_000)
+    back = a_run("back", kind=RunKind.ROLLBACK, state=RunState.SUCCEEDED, plan_hash="", created_ms=5_000)
+    aim = Aim(run=RUN)
+    shown = store.take_back(aim)
+    with store.transaction() as tx:
+        tx.add_run(back)
+        tx.roll_back(back, aim, shown)
+    (conflict,) = store.staged_conflicts(staged)
+    assert (conflict.previous, conflict.head, conflict.held_by, conflict.has_moved) == (1, 3, "back", False)
 
 
 def test_an_attempt_that_began_before_a_compaction_publishes_after_it(store: Store) -> None:

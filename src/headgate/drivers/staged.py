@@ -56,7 +56,7 @@ def conflicts_hint(run: str, conflicts: Sequence[Conflict]) -> str:
     rollback = rollbacks.pop()
     if rollbacks or not rollback:
         return f"Nothing has changed. {instead}"
-    if all(one.held_by and one.head == one.previous for one in conflicts):
+    if all(one.held_by and not one.has_moved for one in conflicts):
         first = f"If its cause is mended: headgate resolve {rollback}"
     else:
         first = f"If readers should see again what it was built on, undo that: headgate rollback {rollback}"

@@ -18,6 +18,7 @@ from headgate.store.sqlite_rows import (
     attempt_of,
     audit_from_text,
     checkpoint_of,
+    conflict_of,
     files_from_text,
     plan_of,
     quarantined_of,
@@ -25,7 +26,7 @@ from headgate.store.sqlite_rows import (
     schema_of,
     version_of,
 )
-from headgate.store.staged import Change, Conflict, StagedRun
+from headgate.store.staged import Change, StagedRun
 from headgate.store.witness import Mark
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from headgate.store.quarantine import Audit, Quarantined, QuarantineState
     from headgate.store.records import HeadColumns
     from headgate.store.sqlite_rows import Row
+    from headgate.store.staged import Conflict
 
 
 HEADS_AT_A_TIME = 20_000
@@ -331,7 +333,7 @@ class SqliteReads:
 
     def staged_conflicts(self, run: str) -> list[Conflict]:
         """Return what would keep a staged run from being published now, by dataset and key."""
-        return [Conflict(*row) for row in self._rows("staged_conflicts", run=run)]
+        return [conflict_of(row) for row in self._rows("staged_conflicts", run=run)]
 
     def changes(self, run: str, dataset: str | None = None) -> Iterator[Change]:
         """Yield what a run has published or staged beside what was there before, by dataset and key."""

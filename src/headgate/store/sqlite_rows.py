@@ -12,6 +12,7 @@ from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Publi
 from headgate.model.version import Checkpoint, File, Version
 from headgate.store.quarantine import Audit, Quarantined, QuarantineState
 from headgate.store.records import Candidate, SavedBatch
+from headgate.store.staged import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -186,6 +187,11 @@ def run_of(row: Row) -> Run:
     number, kind, state, *rest, publication = row
     values = (number, RunKind(kind), RunState(state), *rest, Publication(publication))
     return Run(*values)
+
+
+def conflict_of(row: Row) -> Conflict:
+    """Return what keeps a staged run from being published from a row of the statement `staged_conflicts`."""
+    return Conflict._make(row)._replace(has_moved=bool(row[-1]))
 
 
 def plan_of(row: Row, decisions: Iterable[Row] = ()) -> StoredPlan:

@@ -9,13 +9,13 @@ from headgate.crashpoints import crash_point
 from headgate.errors import ConflictError
 from headgate.store.journal import TOGETHER, moves_digest
 from headgate.store.sqlite_publishing import Publishing
-from headgate.store.sqlite_rows import array, version_of
-from headgate.store.staged import Conflict
+from headgate.store.sqlite_rows import array, conflict_of, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headgate.model.version import Version
+    from headgate.store.staged import Conflict
 
 
 class StagedPublishing(Publishing):
@@ -31,7 +31,7 @@ class StagedPublishing(Publishing):
     def publish_staged(self, run: str, *, author: str, reason: str, now_ms: int) -> list[Conflict]:
         """Make everything that a run has staged visible, or nothing of it; return what keeps it from that."""
         execute, sql, number = self._connection.execute, self._sql, self._interned.run(run)
-        conflicts = [Conflict(*row) for row in execute(sql["staged_conflicts"], {"run": run})]
+        conflicts = [conflict_of(row) for row in execute(sql["staged_conflicts"], {"run": run})]
         if conflicts:
             return conflicts
         if execute(sql["end_staged_run"], {"run": number, "now_ms": now_ms}).rowcount == 0:

@@ -40,6 +40,7 @@ class Conflict(NamedTuple):
         held_by: The rollback that has held the partition since; empty if none has.
         withdrawn: What it was made from and a rollback has taken back since, as DATASET/KEY; empty for nothing.
         moved_by: The rollback that has put the head where it is since; empty if none has.
+        has_moved: Whether the head is not what was there when it was staged; a compaction of that is.
     """
 
     dataset: str
@@ -50,6 +51,7 @@ class Conflict(NamedTuple):
     held_by: str = ""
     withdrawn: str = ""
     moved_by: str = ""
+    has_moved: bool = True
 
     @property
     def why(self) -> str:

@@ -176,7 +176,15 @@ def test_somebody_else_may_not_publish(store: Store) -> None:
         ([Conflict("d", "k", 1, 2, "r2")], "Nothing has changed. headgate discard r1 "),
         ([Conflict("d", "k", 1, 2, "r2", moved_by="r9")], "what it was built on, undo that: headgate rollback r9 "),
         ([Conflict("d", "k", 1, 2, "r2", held_by="r9")], "what it was built on, undo that: headgate rollback r9 "),
-        ([Conflict("d", "k", 1, 1, "r0", held_by="r9")], "If its cause is mended: headgate resolve r9 "),
+        (
+            [Conflict("d", "k", 1, 1, "r0", held_by="r9", has_moved=False)],
+            "If its cause is mended: headgate resolve r9 ",
+        ),
+        # It was compacted before.
+        (
+            [Conflict("d", "k", 1, 3, "r0", held_by="r9", has_moved=False)],
+            "If its cause is mended: headgate resolve r9 ",
+        ),
         (
             [Conflict("d", "k", 1, 2, "r2", moved_by="r9"), Conflict("d", "l", 1, 2, "r2")],
             "Nothing has changed. headgate discard r1 ",

@@ -28,7 +28,7 @@ ORDER BY d.name, s.key;
 -- name: staged_conflicts
 -- Compared are identities: a compaction of what was there is no conflict. A hold that is older than the run was lifted for
 -- it, or its attempts could not have published.
-SELECT dataset, key, previous, head, published_by, held_by, withdrawn, moved_by
+SELECT dataset, key, previous, head, published_by, held_by, withdrawn, moved_by, has_moved
 FROM (
     SELECT d.name AS dataset, s.key AS key, c.previous AS previous, h.version AS head,
         coalesce((SELECT r.id FROM checkpoint m JOIN run r ON r.n = m.run WHERE m.attempt = h.checkpoint), '')
