@@ -110,11 +110,9 @@ def _end_of(store: Store, text: str) -> int:
 
 
 def done_elsewhere(store: Store, moves: Sequence[Move]) -> list[Move]:
-    """Return the moves of datasets whose functions make no tables: what these did elsewhere does not move with them."""
-    one_each = {move.dataset: move.before for move in moves if move.before is not None}
-    found = {dataset: store.version(version) for dataset, version in one_each.items()}
-    tableless = {dataset for dataset, version in found.items() if version is not None and version.schema is None}
-    return [move for move in moves if move.dataset in tableless]
+    """Return the moves of what was made without a table: what functions did elsewhere does not move with it."""
+    tableless = store.tableless(move.before for move in moves if move.before is not None)
+    return [move for move in moves if move.before in tableless]
 
 
 def check_decided(shown: TakeBack, aim: Aim, *, decided: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from headgate.model.run import ErrorClass, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from headgate.model.rollback import Aim, HeadMove, Hold, TakeBack
     from headgate.model.run import Run
@@ -83,6 +83,10 @@ class RollbackReads(Protocol):
 
     def holds(self) -> list[Hold]:
         """Return what is held, by rollback, the oldest first, and by dataset."""
+        ...
+
+    def tableless(self, versions: Iterable[int]) -> set[int]:
+        """Return which of some versions were made without a table: their function returned None."""
         ...
 
     def head_moves(self, dataset: str, key: str | None, *, limit: int) -> list[HeadMove]:

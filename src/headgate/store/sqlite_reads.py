@@ -318,6 +318,10 @@ class SqliteReads:
         """Return what is held, by rollback, the oldest first, and by dataset."""
         return [Hold(*row) for row in self._rows("holds")]
 
+    def tableless(self, versions: Iterable[int]) -> set[int]:
+        """Return which of some versions were made without a table."""
+        return {version for (version,) in self._rows("tableless", versions=array(versions))}
+
     def head_moves(self, dataset: str, key: str | None, *, limit: int) -> list[HeadMove]:
         """Return how rollbacks moved heads of a dataset, or of one of its partitions, the newest first."""
         return [HeadMove(*row) for row in self._rows("head_moves", dataset=dataset, key=key, limit=limit)]

@@ -45,7 +45,7 @@ class RollbackView:
         restored: What was aimed at and shows what it showed before.
         removed: What was aimed at and has no version then.
         derived: What was made from bad versions and moves with them.
-        elsewhere: What of all that makes no tables: what its functions did elsewhere stays.
+        elsewhere: What of all that was made without a table: what functions did elsewhere stays.
         dependants: What was made from bad versions and stays.
         moved_on: What something else has moved since.
         gone: What cannot go back, because vacuum has removed the files.
@@ -83,7 +83,7 @@ class RolledBackView:
 
 
 def rollback_view(grids: Mapping[str, Grid], found: TakeBack, elsewhere: Sequence[Move]) -> RollbackView:
-    """Return what a rollback comes to, in ranges; `elsewhere` are the moves of what makes no tables."""
+    """Return what a rollback comes to, in ranges; `elsewhere` are the moves of what was made without a table."""
 
     def of(partitions: Iterable[Move | Partition]) -> tuple[Group, ...]:
         return _groups(grids, [(one.dataset, one.key) for one in partitions])

@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from headgate.cli.main import main
+from headgate.drivers.rollback import done_elsewhere
+from headgate.model.rollback import Aim
 from headgate.model.run import Attempt, AttemptState, Run, RunKind, RunState
 from headgate.model.version import File
 from headgate.store.records import Candidate, Published
@@ -78,3 +80,26 @@ def test_what_was_done_elsewhere_is_named_since_it_stays(root: Path) -> None:
     assert done.exit_code == 0, done.output
     moved = json.loads(done.stdout)["moved"]
     assert [(group["dataset"], group["count"]) for group in moved["elsewhere"]] == [("sales_pg", 1)]
+
+
+def test_only_what_was_made_without_a_table_was_done_elsewhere(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "state.db", data_root=tmp_path / "data", create=True)
+    with store.transaction() as tx:
+        tx.add_run(Run("r1", RunKind.BACKFILL, RunState.RUNNING, "", "ada", "{}", "", 1, None))
+    made = []
+    # A function may return a table for one partition and None for another.
+    for number, schema in ((1, SCHEMA), (2, None), (3, SCHEMA)):
+        path = f"sales/{number}.parquet"
+        attempt = Attempt(number, "r1", "sales", f"k{number}", 1, AttemptState.RUNNING, path, None, 2)
+        files = (File(path, 1, 10, f"sha256:{number:064x}"),) if schema else ()
+        values = (files, 1, 10, str(number), schema, "c", None, (), 0, None, None, 2)
+        made.append(Candidate(number, "r1", "sales", f"k{number}", *values))
+        with store.transaction() as tx:
+            tx.start_attempts([attempt])
+    with store.transaction() as tx:
+        tx.publish(made, author="ada", now_ms=3)
+        tx.set_run_state("r1", RunState.SUCCEEDED, author="ada", reason="", now_ms=4)
+    moves = store.take_back(Aim(run="r1")).moves
+    assert [move.key for move in moves] == ["k1", "k2", "k3"]
+    assert [move.key for move in done_elsewhere(store, moves)] == ["k2"]
+    store.close()

@@ -304,6 +304,9 @@ CROSS JOIN hold o ON o.dataset = a.dataset AND o.key = a.key
 CROSS JOIN run r ON r.n = o.run
 ORDER BY o.run;
 
+-- name: tableless
+SELECT v.id FROM json_each(:versions) j CROSS JOIN version v ON v.id = j.value WHERE v.schema IS NULL;
+
 -- name: withdrawn_inputs
 SELECT v.id, d.name, v.key
 FROM json_each(:versions) j
