@@ -58,6 +58,8 @@ PLACES = {
     "mirror": ("mirror.",),
 }
 BUILDERS = frozenset({"backfill", "together", "resume", "retry", "publish"})
+REVIVERS = frozenset({"rollback", "resume", "retry", "publish", "release"})
+"""Commands that may show what was made or planned long before."""
 FAILED = frozenset({RunState.FAILED, RunState.INTERRUPTED})
 UNDECIDED = {
     "resume": frozenset({RunState.RUNNING, RunState.INTERRUPTED}),
@@ -82,6 +84,8 @@ class Play:
     told: list[str] = field(default_factory=list)
     readers: list[subprocess.Popen[str]] = field(default_factory=list)
     seen: list[tuple[int, dict[tuple[str, str], str]]] = field(default_factory=list)
+    has_left_out: bool = False
+    """Whether a run may have left out what a rollback held."""
     first: str = ""
     """The run that all partitions go back to at the most: rolling it back would make holes."""
 
@@ -109,6 +113,7 @@ class Play:
         self._assert_sound()
 
     def _step(self) -> None:
+        self._let_readers_look_again()
         started: list[tuple[str, subprocess.Popen[str], float | None]] = []
         wanted = 1 + (self.chance.random() < 0.4)
         while len(started) < wanted:
@@ -126,10 +131,18 @@ class Play:
 
     def _let_holds_part(self, name: str, beside: Sequence[str]) -> None:
         """Tell readers if a run may leave out what a rollback holds: that stays made of what was there before."""
-        rolls_back = "rollback" in (name, *beside)
-        builds = not BUILDERS.isdisjoint((name, *beside))
-        if builds and (rolls_back or self._held()):
+        names = {name, *beside}
+        if names & BUILDERS and ("rollback" in names or self._held()):
+            self.has_left_out = True
+        elif not names & REVIVERS:
+            return
+        if self.has_left_out:
             (self.scene.root / HELD).touch()
+
+    def _let_readers_look_again(self) -> None:
+        """Tell readers that no run leaves anything out any more, if that is so and nothing is left of it."""
+        if not self._held() and not together.mixed(self.scene.root):
+            (self.scene.root / HELD).unlink(missing_ok=True)
 
     @staticmethod
     def _likely(*, beside: bool) -> dict[str, int]:
@@ -276,6 +289,7 @@ class Play:
 
     def _finish(self) -> None:
         """Bring all that is under way to an end, decide all that waits, and build everything with code that passes."""
+        self._let_holds_part("resume", [])
         either = frozenset({0, 1})
         for run in self._runs():
             if run.state in {RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED}:

@@ -35,7 +35,7 @@ CLEAN = (0, 2)
 VACUUMED = "vacuumed"
 """A file that is there once a vacuum may have taken files from under a reader."""
 HELD = "held"
-"""A file that is there once a run may have left out what a rollback holds."""
+"""A file that is there while readers may see what a run made that has left out what a rollback holds."""
 MISSES = 50
 """How often in a row a reader may lose its files to a vacuum."""
 
@@ -281,7 +281,10 @@ def keep_reading(root: Path, how: str, *, is_consistent: bool) -> str:
     while not (select.select([sys.stdin], [], [], 0.01)[0] and not sys.stdin.read(1)):
         try:
             wrong = list(wrong_in(read(root), released=(root / "released").exists()))
-            if is_consistent and how == "sql" and (found := mixed(root)) and not (root / HELD).exists():
+            # Also before the read: the file may go while it goes on.
+            was_held = (root / HELD).exists()
+            found = mixed(root) if is_consistent and how == "sql" else []
+            if found and not was_held and not (root / HELD).exists():
                 wrong.append(f"not made of what is beside it: {found}")
         except Exception as error:
             misses += 1
