@@ -243,7 +243,7 @@ def _replanned(
 
 def _refused(stored: StoredPlan, view: PlanView, *, as_json: bool) -> int:
     """Say that the guard rails do not let a plan be run now; return the exit code."""
-    from headgate.cli.plan import next_text, plan_text
+    from headgate.cli.plan_text import next_text, plan_text
     from headgate.drivers.clock import now_ms
     from headgate.views.stored_plan import stored_plan_view
 
@@ -290,7 +290,7 @@ def _run(session: Session, ready: _Ready, *, overlap: str, publication: Publicat
 
 def _nothing(view: PlanView, *, as_json: bool) -> int:
     """Say that there is nothing to run: all is up to date, or nothing of the rest can be built."""
-    from headgate.cli.plan import plan_text
+    from headgate.cli.plan_text import plan_text
     from headgate.views.summary import Summary
 
     if as_json:
@@ -302,8 +302,7 @@ def _nothing(view: PlanView, *, as_json: bool) -> int:
 
 
 def _confirmed(ready: _Ready, *, yes: bool, as_json: bool) -> bool:
-    from headgate.cli.plan import plan_text
-    from headgate.cli.plans import decision_lines
+    from headgate.cli.plan_text import decision_lines, plan_text
     from headgate.model.plan import StoredPlan
 
     if not yes and not sys.stdin.isatty():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headgate.cli.plan import run_it
+from headgate.cli.plan_text import run_it
 from headgate.cli.text import print_json
 
 if TYPE_CHECKING:

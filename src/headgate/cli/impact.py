@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headgate.cli import options
-from headgate.cli.plan import ranges_text
+from headgate.cli.plan_text import ranges_text
 from headgate.cli.text import counted, moment, plain, print_json, table
 from headgate.errors import UsageError
 
@@ -135,7 +135,8 @@ class _Asked:
 
 
 def _show_plan(session: Session, found: Impact, proposal: Proposal, *, as_json: bool) -> None:
-    from headgate.cli.plan import keep_to_show, plan_text
+    from headgate.cli.plan import keep_to_show
+    from headgate.cli.plan_text import plan_text
     from headgate.views.plan import proposed_plan
 
     view, following = keep_to_show(session, proposal, proposed_plan(proposal))

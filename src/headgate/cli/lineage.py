@@ -158,7 +158,7 @@ def _group_lines(nodes: Sequence[LineageNode], grid: Grid | None, found_again: s
 
 
 def _ranges(keys: Sequence[str], grid: Grid | None) -> str:
-    from headgate.cli.plan import ranges_text
+    from headgate.cli.plan_text import ranges_text
     from headgate.views.ranges import key_ranges
 
     found = None if grid is None else grid.find_all(keys)

@@ -8,22 +8,18 @@ import click
 
 from headgate.cli import options
 from headgate.cli.forecast_text import length
-from headgate.cli.plan import plan_text, ranges_text, why_text
+from headgate.cli.plan_text import OUTCOMES, decision_lines, plan_text, ranges_text, why_text
 from headgate.cli.text import counted, moment, plain, print_json, table
 from headgate.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from headgate.model.plan import Decision
-    from headgate.model.verdict import Finding, Verdict
     from headgate.views.plan_diff import PlanDiff, PlanSide
     from headgate.views.stored_plan import StoredPlanView
 
 LISTED = 20
 SHORT_CODE = 8
-OUTCOMES = {"allow": "allowed", "approval": "needs approval", "deny": "denied"}
 
 
 @click.command("list")
@@ -116,13 +112,6 @@ def record_text(view: StoredPlanView) -> str:
     return "\n".join([*lines, *decision_lines(view.decisions)])
 
 
-def decision_lines(decisions: Iterable[Decision]) -> Iterator[str]:
-    """Yield what was decided on a plan, by whom and why."""
-    for decision in decisions:
-        what = "approved" if decision.is_approval else "rejected"
-        yield f"  {what} by {plain(decision.author)} at {moment(decision.at_ms)} UTC: {plain(decision.reason)}"
-
-
 def diff_text(found: PlanDiff) -> str:
     """Return in what two plans differ, in words."""
     other = "what it would be now" if found.second is None else f"plan {found.second.id}"
@@ -150,21 +139,3 @@ def diff_text(found: PlanDiff) -> str:
 def _side_text(side: PlanSide) -> str:
     done = "" if side.p50_ms is None else f", about {length(side.p50_ms)}"
     return f"plan {side.id}: {counted(side.partitions, 'partition')}{done}, {OUTCOMES[side.outcome]}"
-
-
-def verdict_text(verdict: Verdict, heading: str = "guard rails") -> str:
-    """Return what the guard rails say of a plan: the outcome, and each rule with its value and its rationale."""
-    return "\n".join([f"{heading}: {OUTCOMES[verdict.outcome]}", *map(_finding_text, verdict.findings)])
-
-
-def _finding_text(finding: Finding) -> str:
-    where = f" {finding.dataset}:" if finding.dataset else ""
-    lines = [f"  {finding.rule}:{where} {plain(finding.value)}; {plain(finding.limit)} ({finding.origin})"]
-    if finding.because:
-        lines.append(f"    because: {plain(finding.because)}")
-    if finding.is_overridden:
-        lines.append(f"    overridden by {finding.overridden_by}: {plain(finding.overridden_because)}")
-    if finding.outcome == "approval":
-        persons = ", not its author" if finding.persons > 1 else ""
-        lines.append(f"    may be approved by {finding.group} ({', '.join(finding.approvers)}{persons})")
-    return "\n".join(lines)

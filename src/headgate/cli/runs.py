@@ -154,7 +154,7 @@ def skipped_text(skipped: int, taken: int, total: int) -> str:
 
 
 def _plan_lines(plan: StoredPlanView) -> list[str]:
-    from headgate.cli.plans import decision_lines, verdict_text
+    from headgate.cli.plan_text import decision_lines, verdict_text
 
     head = f"plan {plan.id}, made by {plain(plan.author)} at {moment(plan.created_ms)} UTC"
     said = verdict_text(plan.verdict, heading="guard rails said").splitlines()

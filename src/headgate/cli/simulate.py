@@ -9,7 +9,7 @@ import click
 
 from headgate.cli import options
 from headgate.cli.forecast_text import basis_lines, chain_text, length
-from headgate.cli.plan import plan_text
+from headgate.cli.plan_text import plan_text
 from headgate.cli.text import counted, moment, plain, print_json, table
 from headgate.errors import UsageError
 
