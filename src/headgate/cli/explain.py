@@ -24,15 +24,15 @@ STATES = {"published": "green", "present": "green", "stale": "yellow", "changed"
 
 @click.command("explain")
 @click.argument("dataset")
-@click.argument("key")
+@click.argument("key", required=False)
 @options.as_json
 @options.folder
 @click.pass_obj
-def command(root: Path, dataset: str, key: str, as_json: bool) -> None:
+def command(root: Path, dataset: str, key: str | None, as_json: bool) -> None:
     """Show what state the partition KEY of DATASET is in and why, what it was made from, what waits for what.
 
     Also what would lift a wait, and which policies hold. KEY is the partition's key, such as 2013-07-04, 2013-07, us
-    or 2013-07-04/us; `all` for a dataset without partitions.
+    or 2013-07-04/us; a dataset without partitions needs none.
     """
     from headgate.drivers.session import Session, author
     from headgate.model.plan import Request

@@ -28,7 +28,7 @@ SHOWN_GROUPS = 60
 
 @click.command("lineage")
 @click.argument("dataset")
-@click.argument("key")
+@click.argument("key", required=False)
 @click.option("--up", "direction", flag_value="up", default=True, help="What it was made from; this if not given.")
 @click.option("--down", "direction", flag_value="down", help="What was made from it.")
 @click.option("--version", type=click.IntRange(1), metavar="V", help="Of this version; the head if not given.")
@@ -42,7 +42,7 @@ def command(
     root: Path,
     *,
     dataset: str,
-    key: str,
+    key: str | None,
     direction: str,
     version: int | None,
     depth: int | None,
@@ -52,6 +52,7 @@ def command(
 ) -> None:
     """Show what the partition KEY of DATASET was made from: versions, code, parameters, runs, down to files.
 
+    A dataset without partitions needs no KEY.
     By default its head is meant. Versions that are no heads any more, were rolled back, are staged or quarantined have
     their lineage, too: `headgate history` shows their numbers.
     """
@@ -61,6 +62,10 @@ def command(
     if dot and as_json:
         raise UsageError("--dot and --json are two forms of the same", hint="Give one of them.")
     with reading(root) as (_, store):
+        if key is None:
+            from headgate.views.partition import only_key
+
+            key = only_key(root, dataset)
         if not store.checkpoints(dataset, key, limit=1) and not store.quarantined(dataset=dataset, key=key, limit=1):
             # Nothing under this name: the project knows whether it could be there, and how its key is written.
             from headgate.views.partition import canonical_key

@@ -53,15 +53,18 @@ def list_command(root: Path, *, as_json: bool) -> None:
 @options.folder
 @click.pass_obj
 def show_command(root: Path, *, plan: str, why: tuple[str, str] | None, as_json: bool) -> None:
-    """Show a plan as it was kept, what the guard rails said of it, and what was decided. PLAN begins its name."""
+    """Show a plan as it was kept, what the guard rails said of it, and what was decided.
+
+    PLAN begins its name, or is `latest`.
+    """
     from headgate.drivers.clock import now_ms
-    from headgate.drivers.plans import named_plan
+    from headgate.drivers.plans import looked_up
     from headgate.drivers.session import Session
     from headgate.views.stored_plan import as_kept, kept_plan, kept_why, stored_plan_view
 
     session = Session(root)
     try:
-        stored = named_plan(session.store, session.project, plan)
+        stored = looked_up(session.store, session.project, plan)
         if why is not None:
             found = kept_why(session.project, session.store, stored, *why)
             print_json(found) if as_json else click.echo(why_text(found))
@@ -83,7 +86,7 @@ def show_command(root: Path, *, plan: str, why: tuple[str, str] | None, as_json:
 @options.folder
 @click.pass_obj
 def diff_command(root: Path, *, first: str | None, second: str | None, as_json: bool) -> None:
-    """Show in what the second PLAN differs from the first. Each is the beginning of a plan's name."""
+    """Show in what the second PLAN differs from the first. Each is the beginning of a plan's name, or `latest`."""
     from headgate.drivers.session import Session
     from headgate.views.plan_diff import plan_diff
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from headgate.drivers.forecast import forecast, forecast_from_json, forecast_to_json
+from headgate.drivers.naming import LATEST
 from headgate.drivers.proposal import facts_of
 from headgate.drivers.world import look
 from headgate.errors import ConflictError, UsageError
@@ -176,6 +177,18 @@ def named_plan(store: Store, project: Project, text: str) -> StoredPlan:
             hint="Run it from the folder of its project, or plan again.",
         )
     return found
+
+
+def looked_up(store: Store, project: Project, text: str) -> StoredPlan:
+    """Return the stored plan that somebody wants to look at: as `named_plan` does, and `latest` is the newest one.
+
+    Who runs or decides on a plan says which: another may have been made since they looked.
+
+    Raises:
+        UsageError: There is none, there are several, or it is another project's.
+    """
+    newest = store.plans(project=project.config.project.name, limit=1) if text == LATEST else ()
+    return named_plan(store, project, newest[0].hash if newest else text)
 
 
 def standing(stored: StoredPlan, now_ms: int) -> Standing:

@@ -171,15 +171,16 @@ class Grid:
             keys = [f"{key}/{static}" for key in keys for static in self.statics]
         return dict(zip(keys, range(at * self.n_statics, self.size), strict=False))
 
-    def index(self, key: str, dataset: str) -> int:
-        """Return the index of a key that a user gave.
+    def index(self, key: str | None, dataset: str) -> int:
+        """Return the index of a key that a user gave; without one, of the only partition of what has no others.
 
         Raises:
             UsageError: The partitioning has no such key.
         """
-        found = self.find(key)
+        found = self.find(WHOLE if key is None else key)
         if found is None:
-            raise UsageError(f"{dataset} has no partition {shown(key)}", hint=self.describe())
+            what = "partitions, and KEY is missing" if key is None else f"no partition {shown(key)}"
+            raise UsageError(f"{dataset} has {what}", hint=self.describe())
         return found
 
     def describe(self) -> str:

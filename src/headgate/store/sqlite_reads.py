@@ -164,6 +164,11 @@ class SqliteReads:
         """Return the names of all datasets and sources that have heads, sorted."""
         return [name for (name,) in self._rows("datasets")]
 
+    def spelling(self, name: str) -> str | None:
+        """Return the name of a dataset or source that was ever recorded, in whichever case it is given."""
+        row = self._row("spelling", name=name)
+        return row[0] if row else None
+
     def version(self, version: int) -> Version | None:
         """Return a version by its id."""
         row = self._row("version", version=version)

@@ -115,6 +115,10 @@ class Store(LineageReads, QuarantineReads, StagedReads, RollbackReads, Housekeep
         """Return the names of all datasets and sources that have heads, sorted."""
         ...
 
+    def spelling(self, name: str) -> str | None:
+        """Return the name of a dataset or source that was ever recorded, in whichever case it is given."""
+        ...
+
     def version(self, version: int) -> Version | None:
         """Return a version by its id."""
         ...

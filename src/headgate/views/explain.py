@@ -134,7 +134,7 @@ class Explanation:
 
 
 def explain(
-    project: Project, store: Store, snapshot: Snapshot, dataset: str, key: str, *, author: str = ""
+    project: Project, store: Store, snapshot: Snapshot, dataset: str, key: str | None, *, author: str = ""
 ) -> Explanation:
     """Explain one partition.
 
@@ -143,7 +143,7 @@ def explain(
         store: Its state store.
         snapshot: How things stand.
         dataset: Name of a dataset or source.
-        key: Key of one of its partitions.
+        key: Key of one of its partitions; None for all of a dataset without partitions.
         author: Who asks: whose policies hold where no run has the partition in its plan.
 
     Raises:

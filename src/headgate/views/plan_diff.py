@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.drivers.forecast import forecast_from_json
-from headgate.drivers.plans import SHORT, named_plan
+from headgate.drivers.plans import SHORT, looked_up
 from headgate.planning.binding import changes
 from headgate.planning.codec import plan_from_json
 from headgate.planning.verdict_codec import verdict_from_json
@@ -89,7 +89,7 @@ def plan_diff(project: Project, store: Store, first: str, second: str) -> PlanDi
     Raises:
         UsageError: There is no such plan.
     """
-    one, other = named_plan(store, project, first), named_plan(store, project, second)
+    one, other = looked_up(store, project, first), looked_up(store, project, second)
     made_from = json.loads(one.basis), json.loads(other.basis)
     plans = plan_from_json(one.body), plan_from_json(other.body)
     as_of_ms = max(plan.as_of_ms for plan in plans)

@@ -291,8 +291,7 @@ def _missing(text: str, store: Store) -> UsageError:
     found = _NO_TABLE.match(text)
     if found is None:
         return UsageError(text)
-    heads_of = {name.casefold(): name for name in store.datasets()}
-    same = heads_of.get(found[1].casefold())
+    same = store.spelling(found[1])
     heads = list(islice(store.heads(same), 1)) if same else []
     if same and heads and not heads[0].files:
         return UsageError(f"{same} has no files to query: what it does lies elsewhere")

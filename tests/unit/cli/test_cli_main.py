@@ -82,7 +82,7 @@ def test_bugs_are_called_so_and_show_where(error: Exception) -> None:
         (["frobnicate"], "No such command 'frobnicate'"),
         (["status", "--frob"], "--frob"),
         (["status", "--limit", "0"], "--limit"),
-        (["explain", "flights"], "Missing argument 'KEY'"),
+        (["explain"], "Missing argument 'DATASET'"),
         (["backfill"], "--reason is missing"),
         (["backfill", "--reason", "x", "--replan"], "--replan is about a plan that was kept"),
         (["approve", "x"], "Missing option '--reason'"),

@@ -12,6 +12,7 @@ from headgate.model.reason import Wait
 from headgate.model.rollback import Aim
 from headgate.model.run import RunState
 from headgate.views.explain import Explanation, Moved, Reader, explain
+from headgate.views.partition import only_key
 from headgate.views.ranges import KeyRange
 from headgate.views.status import run_status
 from headgate.views.task import Upstream
@@ -38,7 +39,7 @@ class Losing(InlineExecutor):
         return list(lost) or super().poll(timeout_s)
 
 
-def explained(shop: Shop, dataset: str, key: str) -> Explanation:
+def explained(shop: Shop, dataset: str, key: str | None) -> Explanation:
     store = shop.store()
     try:
         return explain(shop.project(), store, shop.snapshot(store), dataset, key)
@@ -54,6 +55,19 @@ def test_what_was_never_built_is_missing(shop: Shop) -> None:
     assert [(read.parameter, read.dataset, read.mapping) for read in found.reads] == [
         ("sales", "sales", "last 2 windows")
     ]
+
+
+def test_what_has_no_partitions_needs_no_key(shop: Shop) -> None:
+    shop.backfill()
+    assert explained(shop, "total", None) == explained(shop, "total", "all")
+    with pytest.raises(UsageError, match="trend has partitions, and KEY is missing") as caught:
+        explained(shop, "trend", None)
+    assert caught.value.hint == "Its 5 partitions go from 2024-01-01 to 2024-01-05."
+    assert only_key(shop.root, "total") == "all"
+    with pytest.raises(UsageError, match="sales has partitions, and KEY is missing"):
+        only_key(shop.root, "sales")
+    with pytest.raises(UsageError, match="no dataset"):
+        only_key(shop.root, "tota")
 
 
 def test_what_was_taken_back_is_missing_for_another_reason(shop: Shop) -> None:

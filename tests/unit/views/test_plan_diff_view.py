@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headgate.drivers.live import now_ms
-from headgate.drivers.plans import Moved, keep, redeem
+from headgate.drivers.plans import SHORT, Moved, keep, named_plan, redeem
 from headgate.drivers.proposal import propose
 from headgate.drivers.world import look
 from headgate.errors import UsageError
@@ -78,6 +78,19 @@ def test_both_sides_say_how_much_they_are_and_what_the_guard_rails_said(shop: Sh
 def test_the_same_plan_made_twice_does_not_differ(shop: Shop) -> None:
     found = compared(shop, made(shop), made(shop))
     assert (found.datasets, found.guard_rails) == ((), False)
+
+
+def test_who_looks_may_say_latest_and_who_decides_names_the_plan(shop: Shop) -> None:
+    older, newer = made(shop, "sales", end="2024-01-03"), made(shop, "sales", end="2024-01-04")
+    store = shop.store()
+    try:
+        found = plan_diff(shop.project(), store, older.hash, "latest")
+        assert found.second is not None
+        assert (found.first.id, found.second.id) == (older.hash[:SHORT], newer.hash[:SHORT])
+        with pytest.raises(UsageError, match="there is no plan 'latest'"):
+            named_plan(store, shop.project(), "latest")
+    finally:
+        store.close()
 
 
 def test_another_reason_is_told(shop: Shop) -> None:

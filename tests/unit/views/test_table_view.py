@@ -29,7 +29,7 @@ def test_what_was_taken_back_is_not_just_missing(shop: Shop) -> None:
     assert caught.value.message == f"nothing of sales is published any more: rollback {rolled_back.id} took it back"
     assert f"headgate runs show {rolled_back.id}" in caught.value.hint
     with reading(shop.root) as (places, store), pytest.raises(UsageError) as asked:
-        query(store, places.data, "select * from sales")
+        query(store, places.data, "select * from Sales")
     assert asked.value.message == caught.value.message
     with pytest.raises(UsageError, match="nothing is published under the name 'sale'"):
         headgate.read("sale", project=shop.root)

@@ -83,6 +83,9 @@ WHERE v.id = :version;
 -- name: datasets
 SELECT name FROM dataset d WHERE EXISTS (SELECT 1 FROM head h WHERE h.dataset = d.id) ORDER BY name;
 
+-- name: spelling
+SELECT name FROM dataset WHERE name = :name COLLATE NOCASE ORDER BY name <> :name LIMIT 1;
+
 -- name: version
 SELECT id, dataset, key, files, rows, bytes, content, schema, created_ms, origin FROM versions WHERE id = :version;
 
