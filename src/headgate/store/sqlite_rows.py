@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headgate.errors import UnavailableError
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Publication, Run, RunKind, RunState
@@ -16,12 +16,15 @@ from headgate.store.staged import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from enum import StrEnum
 
     from headgate.model.audit import GateFinding
     from headgate.model.plan import StoredPlan
     from headgate.model.version import Parameters
 
 Row = tuple[Any, ...]
+
+_Member = TypeVar("_Member", bound="StrEnum")
 
 _BITS = 1 << 64
 PLAN_COLUMNS = (
@@ -70,6 +73,15 @@ def _decoded(text: str) -> Any:
         ) from error
 
 
+def _member(kind: type[_Member], text: str) -> _Member:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise UnavailableError(
+            f"the state store is damaged: {text[:60]!a} is none of {', '.join(kind)}", hint="Restore it from a backup."
+        ) from error
+
+
 def offsets_to_text(offsets: dict[str, int | str] | None) -> str | None:
     """Return offsets as they are stored."""
     return None if offsets is None else _encode(offsets)
@@ -114,8 +126,8 @@ def checkpoint_of(row: Row) -> Checkpoint:
 def attempt_of(row: Row) -> Attempt:
     """Return an attempt from a row of the view `attempts`."""
     error_class, message, hint, traceback, lead = row[10:]
-    failure = None if error_class is None else Failure(ErrorClass(error_class), message, hint, traceback)
-    values = (*row[:5], AttemptState(row[5]), *row[6:10], failure, lead)
+    failure = None if error_class is None else Failure(_member(ErrorClass, error_class), message, hint, traceback)
+    values = (*row[:5], _member(AttemptState, row[5]), *row[6:10], failure, lead)
     return Attempt(*values)
 
 
@@ -126,10 +138,10 @@ def saved_batch_of(row: Sequence[Any]) -> SavedBatch:
         attempt,
         File(path, rows, size, digest),
         content,
-        json.loads(resume_from),
+        _decoded(resume_from),
         schema_of(schema) or (),
         watermark_ms,
-        None if offsets is None else json.loads(offsets),
+        None if offsets is None else _decoded(offsets),
         unsigned(inputs_digest),
         code,
     )
@@ -143,7 +155,7 @@ def audit_to_text(gates: Sequence[GateFinding]) -> str:
 
 def audit_from_text(text: str) -> Audit:
     """Return what `audit_to_text` wrote."""
-    body = json.loads(text)
+    body = _decoded(text)
     return Audit(body["held"], tuple(map(_finding, body["failed"])))
 
 
@@ -167,12 +179,12 @@ def candidate_to_texts(candidate: Candidate) -> tuple[str, str]:
 def quarantined_of(row: Row) -> Quarantined:
     """Return a quarantined result from a row of the statement `quarantined`."""
     text, gates, expects, at_ms, state, *decided = row
-    body = json.loads(text)
+    body = _decoded(text)
     body["files"] = tuple(File(*file) for file in body["files"])
     body["schema"] = None if body["schema"] is None else tuple((name, kind) for name, kind in body["schema"])
     body["inputs"] = tuple(body["inputs"])
-    candidate = Candidate(**body, gates=tuple(map(_finding, json.loads(gates))))
-    return Quarantined(candidate, expects, at_ms, QuarantineState(state), *decided)
+    candidate = Candidate(**body, gates=tuple(map(_finding, _decoded(gates))))
+    return Quarantined(candidate, expects, at_ms, _member(QuarantineState, state), *decided)
 
 
 def failure_columns(failure: Failure | None) -> tuple[str, str, str, str] | tuple[None, None, None, None]:
@@ -185,7 +197,7 @@ def failure_columns(failure: Failure | None) -> tuple[str, str, str, str] | tupl
 def run_of(row: Row) -> Run:
     """Return a run from a row of the statement `run` or `runs`."""
     number, kind, state, *rest, publication = row
-    values = (number, RunKind(kind), RunState(state), *rest, Publication(publication))
+    values = (number, _member(RunKind, kind), _member(RunState, state), *rest, _member(Publication, publication))
     return Run(*values)
 
 

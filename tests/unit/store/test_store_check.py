@@ -165,6 +165,27 @@ def test_text_that_is_not_utf_8_is_damage(folder: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE run SET kind = 'backfhll'",
+        "UPDATE run SET state = 'rvnning'",
+        "UPDATE attempt SET state = 'succeedee'",
+    ],
+)
+def test_a_word_that_does_not_exist_is_damage(folder: Path, tampering: str) -> None:
+    connection = sqlite3.connect(folder / "state.db")
+    with connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(tampering)
+    connection.close()
+    store = opened(folder)
+    with pytest.raises(UnavailableError, match=r"the state store is damaged: '\w+' is none of \w+, ") as caught:
+        [store.runs(), store.attempts("run1")]
+    assert caught.value.hint
+    store.close()
+
+
 def test_rows_may_be_given_up_after_the_store(folder: Path) -> None:
     store = opened(folder)
     rows = store.kept_versions("flights")
