@@ -68,6 +68,11 @@ def files(root: Path) -> set[Path]:
     return set((root / "data").rglob("*.parquet"))
 
 
+def folders(root: Path) -> list[Path]:
+    """The folders that runs staged in, oldest first: ids of runs of one second are in no order."""
+    return sorted({path.parent for path in files(root)}, key=lambda folder: folder.stat().st_mtime_ns)
+
+
 def run(store: SqliteStore, root: Path, keep: Keep = NOTHING):
     return vacuum(store, root / "data", keep, author="ada", reason="r", now_ms=EVER - 1)
 
@@ -117,7 +122,7 @@ def test_files_of_our_attempts_that_nothing_refers_to_go_and_files_of_others_sta
 
 @pytest.mark.slow
 def test_folders_of_runs_that_are_empty_go_and_others_stay(root: Path, store: SqliteStore) -> None:
-    first, second = sorted({path.parent for path in files(root)}, key=lambda folder: folder.name)
+    first, second = folders(root)
     others = [first.with_name("mine"), first.with_name("_mirror"), root / "data" / "elsewhere" / first.name]
     for other in others:
         other.mkdir(parents=True)
@@ -134,7 +139,7 @@ def test_folders_of_runs_that_are_empty_go_and_others_stay(root: Path, store: Sq
 
 @pytest.mark.slow
 def test_a_folder_stays_that_a_run_begins_to_stage_in(root: Path, store: SqliteStore) -> None:
-    folder = min(files(root)).parent
+    folder = folders(root)[0]
     run(store, root)
     folder.mkdir()
     other = open_store(root / ".headgate" / "state.db", data_root=root / "data", create=False)
