@@ -6,6 +6,12 @@ A failed task is data and a refused plan is a verdict: neither is an exception.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class HeadgateError(Exception):
     """Something Headgate can name went wrong.
@@ -45,3 +51,24 @@ class UnavailableError(HeadgateError):
 
 class InternalError(HeadgateError):
     """A bug in Headgate: it stops instead of going on with a wrong state."""
+
+
+def damaged(what: str) -> UnavailableError:
+    """Return the error of a state store that says something that nobody wrote."""
+    return UnavailableError(f"the state store is damaged: {what}", hint="Restore it from a backup.")
+
+
+@contextmanager
+def intact(what: str) -> Iterator[None]:
+    """Take for damage what goes wrong while something that the state store keeps is decoded.
+
+    Args:
+        what: Names it: ``the plan of run r1``.
+
+    Raises:
+        UnavailableError: It cannot be decoded.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        raise damaged(f"{what} cannot be read ({error!r})") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headgate.core.states import ENDED
 from headgate.drivers.progress import FailedTask, Progress, RunSummary, counts, in_order
+from headgate.errors import intact
 from headgate.model.policy import OnOverlap, TaskOrder
 from headgate.model.run import RunState, TaskState
 
@@ -47,10 +48,11 @@ class Controls:
     @staticmethod
     def from_json(text: str) -> Controls:
         """Return the controls that `to_json` wrote; the defaults for an empty text."""
-        values = json.loads(text) if text else {}
-        order = values.pop("order", None)
-        overlap = OnOverlap(values.pop("overlap", OnOverlap.REFUSE))
-        return Controls(**values, order=TaskOrder(order) if order else None, overlap=overlap)
+        with intact("what was set of a run"):
+            values = json.loads(text) if text else {}
+            order = values.pop("order", None)
+            overlap = OnOverlap(values.pop("overlap", OnOverlap.REFUSE))
+            return Controls(**values, order=TaskOrder(order) if order else None, overlap=overlap)
 
     def to_json(self) -> str:
         """Return what differs from the defaults as JSON; empty if nothing does."""

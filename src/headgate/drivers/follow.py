@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from typing import TYPE_CHECKING
 
-from headgate.core.reasons import Delay
 from headgate.drivers.handover import HELD
 from headgate.drivers.naming import named_run
 from headgate.drivers.progress import DatasetProgress, FailedTask, HeldBack, Progress, RunSummary, held_back, in_order
+from headgate.drivers.told import Told, told_from_json
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, TaskState, has_failed
 from headgate.planning.codec import plan_from_json
@@ -88,9 +87,9 @@ def _progress(store: Store, plan: Plan, run: Run, elapsed_s: float) -> Progress:
         elif has_failed(attempt.state, run.state):
             failed[attempt.dataset] = failed.get(attempt.dataset, 0) + 1
     blocked: dict[str, int] = {}
-    for dataset, name, tasks, *_ in _said(store, run):
-        if name == Wait.BLOCKED.name:
-            blocked[dataset] = blocked.get(dataset, 0) + tasks
+    for one in _said(store, run):
+        if one.wait is Wait.BLOCKED:
+            blocked[one.dataset] = blocked.get(one.dataset, 0) + one.tasks
     rest_state = {
         RunState.SUCCEEDED: TaskState.SKIPPED,
         RunState.FAILED: TaskState.SKIPPED,
@@ -127,12 +126,10 @@ def _held(store: Store, run: Run) -> tuple[HeldBack, ...]:
     """Return what the coordinator last said of what holds tasks back."""
     if run.state not in HELD:
         return ()
-    return held_back(
-        Delay(0, Wait[name], tasks, what, until_ms) for _, name, tasks, what, until_ms in _said(store, run)
-    )
+    return held_back(_said(store, run))
 
 
-def _said(store: Store, run: Run) -> list[tuple[str, str, int, str, int | None]]:
-    """Return what the coordinator last said of a run: dataset, name of the wait, tasks, what and until when."""
+def _said(store: Store, run: Run) -> list[Told]:
+    """Return what the coordinator last said of a run."""
     said = store.live(run.id)
-    return json.loads(said[0]) if said else []
+    return told_from_json(said[0]) if said else []

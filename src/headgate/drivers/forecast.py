@@ -12,6 +12,7 @@ import numpy as np
 from headgate.drivers.outset import as_it_is
 from headgate.drivers.setting import quantile
 from headgate.drivers.simulated import simulate
+from headgate.errors import intact
 from headgate.model.forecast import (
     COST_DIGITS,
     Accuracy,
@@ -255,8 +256,17 @@ def forecast_to_json(found: Forecast) -> str:
 
 
 def forecast_from_json(text: str) -> Forecast:
-    """Return a forecast from how it is recorded; what an earlier Headgate did not know has its default."""
-    values: dict[str, Any] = {k: v for k, v in json.loads(text).items() if k in Forecast.__dataclass_fields__}
+    """Return a forecast from how it is recorded; what an earlier Headgate did not know has its default.
+
+    Raises:
+        UnavailableError: The text is no forecast.
+    """
+    with intact("a forecast"):
+        return _forecast_of(json.loads(text))
+
+
+def _forecast_of(body: dict[str, Any]) -> Forecast:
+    values: dict[str, Any] = {k: v for k, v in body.items() if k in Forecast.__dataclass_fields__}
     many: dict[str, Callable[..., object]] = {"datasets": _dataset, "pools": PoolUse, "chain": ChainLink}
     for key, kind in many.items():
         values[key] = tuple(kind(**one) for one in values.get(key, ()))

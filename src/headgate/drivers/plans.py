@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headgate.drivers.forecast import forecast, forecast_from_json, forecast_to_json
 from headgate.drivers.naming import LATEST
 from headgate.drivers.proposal import facts_of
 from headgate.drivers.world import look
-from headgate.errors import ConflictError, UsageError
+from headgate.errors import ConflictError, UsageError, intact
 from headgate.model.guard_rail import Outcome, Rule
 from headgate.model.names import shown
 from headgate.model.plan import Decision, StoredPlan
@@ -159,6 +159,17 @@ def _made_from(project: Project, world: World, plan: Plan) -> str:
     return json.dumps(made_from, sort_keys=True)
 
 
+def made_from_of(stored: StoredPlan) -> dict[str, Any]:
+    """Return the state of the world that a plan was made from.
+
+    Raises:
+        UnavailableError: It cannot be read.
+    """
+    with intact(f"what plan {stored.hash} was made from"):
+        body = json.loads(stored.basis)
+        return {name: body[name] for name in ("heads", "guard_rails", "declared")}
+
+
 def named_plan(store: Store, project: Project, text: str) -> StoredPlan:
     """Return the stored plan that a text names: the beginning of its hash.
 
@@ -259,7 +270,7 @@ def redeem(store: Store, project: Project, stored: StoredPlan, now_ms: int) -> R
     then = plan_from_json(stored.body)
     world = look(project, store, then.as_of_ms)
     now = make_plan(world.snapshot, then.request)
-    made_from = json.loads(stored.basis)
+    made_from = made_from_of(stored)
     found = changes(then, now, made_from["heads"], basis(world.snapshot, now))
     rails = project.guard_rails.fingerprint, _declared(project, then)
     is_other = (made_from["guard_rails"], made_from["declared"]) != rails

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from headgate.errors import intact
 from headgate.model.reason import Wait
 from headgate.model.run import Publication, RunState, TaskState
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from headgate.core.reasons import Delay
     from headgate.core.task_table import TaskTable
+    from headgate.drivers.told import Told
     from headgate.model.plan import Problem
     from headgate.model.run import Failure
     from headgate.store.staged import Conflict
@@ -135,7 +137,7 @@ class Watcher(Protocol):
         ...
 
 
-def held_back(delays: Iterable[Delay]) -> tuple[HeldBack, ...]:
+def held_back(delays: Iterable[Delay | Told]) -> tuple[HeldBack, ...]:
     """Return what holds tasks back, over all stages."""
     found: dict[tuple[Wait, str], HeldBack] = {}
     for delay in delays:
@@ -150,7 +152,8 @@ def held_back(delays: Iterable[Delay]) -> tuple[HeldBack, ...]:
 def in_order(failed: Iterable[FailedTask], progress: Progress) -> tuple[FailedTask, ...]:
     """Return tasks that failed in the order of their datasets, upstream first, and keys."""
     places = {part.name: n for n, part in enumerate(progress.datasets)}
-    return tuple(sorted(failed, key=lambda task: (places[task.dataset], task.key)))
+    with intact(f"the plan of run {progress.run}"):
+        return tuple(sorted(failed, key=lambda task: (places[task.dataset], task.key)))
 
 
 def counts(table: TaskTable, unchanged: Mapping[str, int]) -> tuple[DatasetProgress, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headgate.drivers.active import Controls
-from headgate.errors import ConflictError
+from headgate.errors import ConflictError, intact
 from headgate.model.policy import OnOverlap
 from headgate.model.run import AttemptState, RunKind, RunState, TaskState
 from headgate.planning.codec import plan_from_json
@@ -146,7 +146,8 @@ def _failures_count_from(store: Store, run: str) -> int:
     """Return the number of the attempt from which failures of a run count: the first after its last retry."""
     # The requests for it, as people made them, are kinds that begin with the same word.
     bodies = [entry.body for entry in store.journal_entries(run=run, kind=RETRY) if entry.kind == RETRY]
-    return int(json.loads(bodies[-1])["first"]) if bodies else 0
+    with intact(f"journal entry {RETRY} of run {run}"):
+        return int(json.loads(bodies[-1])["first"]) if bodies else 0
 
 
 def _same_definitions(project: Project, plan: Plan) -> None:

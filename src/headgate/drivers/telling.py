@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,11 +10,12 @@ import numpy as np
 
 from headgate.core.reasons import Delay, delays
 from headgate.drivers.progress import held_back
+from headgate.drivers.told import Told, told_to_json
 from headgate.model.reason import Wait
 from headgate.model.run import TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from headgate.core.scheduler import Scheduler
     from headgate.core.task_table import TaskTable
@@ -61,7 +61,7 @@ class Teller:
         for run_id, run in self._runs.items():
             if run.ended is None:
                 capacities = {name: pool.capacity for name, pool in self._scheduler.pools.items()}
-                body = _as_json(run, delays(self._scheduler, run_id) + blocked(run), capacities)
+                body = told_to_json(_told(run, delays(self._scheduler, run_id) + blocked(run), capacities))
                 if self._left.get(run_id) != body:
                     self._left[run_id] = body
                     tx.put_live(run_id, body, now_ms)
@@ -70,7 +70,7 @@ class Teller:
         """Leave of a run that ends what was blocked in it; nothing if nothing was."""
         stays = blocked(run)
         if stays:
-            tx.put_live(run.run.id, _as_json(run, stays, {}), now_ms)
+            tx.put_live(run.run.id, told_to_json(_told(run, stays, {})), now_ms)
         else:
             tx.clear_live(run.run.id)
 
@@ -140,20 +140,18 @@ def _name(run: ActiveRun, task: int) -> str:
     return f"{part.name}/{run.snapshot.grids[part.name].key(int(part.indices[position]))}"
 
 
-def _as_json(run: ActiveRun, waits: list[Delay], capacities: Mapping[str, int]) -> str:
-    """Return waits as `views.waiting` reads them.
+def _told(run: ActiveRun, waits: list[Delay], capacities: Mapping[str, int]) -> Iterator[Told]:
+    """Yield waits as they are said.
 
     Args:
         run: Whose they are.
         waits: They.
         capacities: How many slots each pool has now.
     """
-    lines: list[list[object]] = []
     for one in waits:
-        line: list[object] = [run.plan.datasets[one.stage].name, one.wait.name, one.tasks, one.what, one.until_ms]
+        takes = 0
         if one.wait is Wait.POOL:
             takes = dict(run.tasks.stages[one.stage].pools).get(one.what, 0)
             # A pool may have been made smaller before the run came.
-            line += [takes] if takes > capacities[one.what] else []
-        lines.append(line)
-    return json.dumps(lines)
+            takes = takes if takes > capacities[one.what] else 0
+        yield Told(run.plan.datasets[one.stage].name, one.wait, one.tasks, one.what, one.until_ms, takes)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headgate.errors import InternalError
+from headgate.errors import intact
 from headgate.model.plan import Exactly, Plan, PlannedDataset, Request
 from headgate.model.run import RunKind
 from headgate.planning.sets import from_runs, runs_of
@@ -37,9 +37,9 @@ def plan_from_json(text: str) -> Plan:
     """Return the plan that `plan_to_json` wrote, with nothing marked as blocked.
 
     Raises:
-        InternalError: The text is no plan.
+        UnavailableError: The text is no plan.
     """
-    try:
+    with intact("a plan"):
         body = json.loads(text)
         parts = []
         for part in body["datasets"]:
@@ -48,8 +48,6 @@ def plan_from_json(text: str) -> Plan:
             parts.append(PlannedDataset(part["name"], part["partitioning"], part["code"], indices, why, blocked))
         request = _request_of(body["request"])
         return Plan(request, tuple(parts), (), body["considered"], body["as_of_ms"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InternalError(f"a stored plan cannot be read: {error!r}") from error
 
 
 def _request_body(request: Request) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from headgate.errors import InternalError
+from headgate.errors import intact
 from headgate.model.guard_rail import Outcome, Rule
 from headgate.model.verdict import Finding, Verdict
 
@@ -19,9 +19,9 @@ def verdict_from_json(text: str) -> Verdict:
     """Return the verdict that `verdict_to_json` wrote.
 
     Raises:
-        InternalError: The text is no verdict.
+        UnavailableError: The text is no verdict.
     """
-    try:
+    with intact("the verdict on a plan"):
         body = json.loads(text)
         findings = (
             Finding(
@@ -35,5 +35,3 @@ def verdict_from_json(text: str) -> Verdict:
             for finding in body["findings"]
         )
         return Verdict(Outcome(body["outcome"]), tuple(findings))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InternalError(f"a stored verdict cannot be read: {error!r}") from error

@@ -108,7 +108,7 @@ def _moves(moved: Iterable[Row], journal: Iterable[Row]) -> Iterator[str]:
 def _recorded_in(body: str) -> object:
     try:
         return json.loads(body).get("digest")
-    except ValueError:
+    except (AttributeError, ValueError):
         # Its hash does not fit either, which is said.
         return None
 

@@ -31,6 +31,8 @@ _MEANINGS = {
 }
 _NO_UTF_8 = "Could not decode to UTF-8"
 """So begins what Python's driver says of such a text; the error has no code of SQLite."""
+_NO_JSON = "malformed JSON"
+"""What SQLite says of a text that a statement looks into, with the code of any error."""
 
 
 def explained(error: sqlite3.Error, path: Path) -> HeadgateError:
@@ -41,7 +43,8 @@ def explained(error: sqlite3.Error, path: Path) -> HeadgateError:
         text, hint = _MEANINGS["SQLITE_CORRUPT"]
         return UnavailableError(f"state store {path}: {text} (a text in {column} is not UTF-8)", hint=hint)
     code: str = getattr(error, "sqlite_errorname", "")
-    meaning = _MEANINGS.get("_".join(code.split("_")[:2]))
+    kind = "SQLITE_CORRUPT" if str(error) == _NO_JSON else "_".join(code.split("_")[:2])
+    meaning = _MEANINGS.get(kind)
     if meaning is None:
         return InternalError(f"state store {path}: {error} ({code or type(error).__name__})")
     text, hint = meaning

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from headgate.errors import UnavailableError
+from headgate.errors import damaged
 from headgate.model.run import Attempt, AttemptState, ErrorClass, Failure, Publication, Run, RunKind, RunState
 from headgate.model.version import Checkpoint, File, Version
 from headgate.store.quarantine import Audit, Quarantined, QuarantineState
@@ -68,18 +68,14 @@ def _decoded(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UnavailableError(
-            f"the state store is damaged: {text[:60]!a} is no JSON", hint="Restore it from a backup."
-        ) from error
+        raise damaged(f"{text[:60]!a} is no JSON") from error
 
 
 def _member(kind: type[_Member], text: str) -> _Member:
     try:
         return kind(text)
     except ValueError as error:
-        raise UnavailableError(
-            f"the state store is damaged: {text[:60]!a} is none of {', '.join(kind)}", hint="Restore it from a backup."
-        ) from error
+        raise damaged(f"{text[:60]!a} is none of {', '.join(kind)}") from error
 
 
 def offsets_to_text(offsets: dict[str, int | str] | None) -> str | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import TYPE_CHECKING, Any
 
+from headgate.errors import intact
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -62,7 +64,7 @@ def journal(
         return map(_line, found)
     about = store.run(run)
     decided = store.journal_entries(kind=kind or PLAN, since_ms=since_ms)
-    ours = (entry for entry in decided if about is not None and json.loads(entry.body).get("plan") == about.plan_hash)
+    ours = (entry for entry in decided if about is not None and _body(entry).get("plan") == about.plan_hash)
     lines = map(_line, merge(ours, found, key=lambda entry: entry.seq))
     return lines if limit is None else iter(deque(lines, maxlen=limit))
 
@@ -96,8 +98,13 @@ def _stem(kind: str) -> str:
     return kind.partition(".")[0]
 
 
+def _body(entry: JournalEntry) -> dict[str, Any]:
+    with intact(f"journal entry {entry.seq}"):
+        return dict(json.loads(entry.body))
+
+
 def _line(entry: JournalEntry) -> JournalLine:
-    details = json.loads(entry.body)
+    details = _body(entry)
     refused = details.pop("refused", "")
     return JournalLine(
         entry.seq, entry.at_ms, entry.author, entry.kind, entry.run, entry.reason, refused, details, entry.hash

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from headgate.errors import UsageError
+from headgate.errors import UsageError, intact
 from headgate.model.names import shown
 from headgate.store.lineage import Descent, Traced, Visibility
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from headgate.model.version import File, Parameters
     from headgate.store.quarantine import Quarantined
+    from headgate.store.records import Candidate
     from headgate.store.store import Store
 
 
@@ -181,13 +182,18 @@ def _of_refused(store: Store, ask: Ask, refused: Quarantined) -> LineageView:
         run=one.run,
         code=one.code,
         declared_version=one.declared_version,
-        parameters=None if one.parameters is None else dict(json.loads(one.parameters)),
+        parameters=_parameters(one),
         shown_as=None,
         visibility=Visibility.QUARANTINED,
         confirmations=0,
         confirmed_by=None,
     )
     return _view(store, ask, one.attempt, made, edges)
+
+
+def _parameters(one: Candidate) -> Parameters | None:
+    with intact(f"the parameters of attempt {one.attempt}"):
+        return None if one.parameters is None else dict(json.loads(one.parameters))
 
 
 def _view(store: Store, ask: Ask, asked: int, root: int | Traced, edges: Sequence[Descent]) -> LineageView:

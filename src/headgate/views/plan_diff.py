@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headgate.drivers.forecast import forecast_from_json
-from headgate.drivers.plans import SHORT, looked_up
+from headgate.drivers.plans import SHORT, looked_up, made_from_of
 from headgate.planning.binding import changes
 from headgate.planning.codec import plan_from_json
 from headgate.planning.verdict_codec import verdict_from_json
@@ -90,7 +89,7 @@ def plan_diff(project: Project, store: Store, first: str, second: str) -> PlanDi
         UsageError: There is no such plan.
     """
     one, other = looked_up(store, project, first), looked_up(store, project, second)
-    made_from = json.loads(one.basis), json.loads(other.basis)
+    made_from = made_from_of(one), made_from_of(other)
     plans = plan_from_json(one.body), plan_from_json(other.body)
     as_of_ms = max(plan.as_of_ms for plan in plans)
     found = changes(*plans, made_from[0]["heads"], made_from[1]["heads"])

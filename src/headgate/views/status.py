@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from headgate.errors import damaged, intact
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, has_failed
 from headgate.store.quarantine import HELD_STATES
@@ -185,6 +186,8 @@ def run_status(store: Store, run: Run, *, why: bool = False) -> RunStatus:
             failures.append(failure_line(attempt))
     failed = Counter(failure.dataset for failure in failures)
     totals = _totals(run)
+    if strange := {*made, *latest} - {*totals}:
+        raise damaged(f"run {run.id} built {', '.join(sorted(strange))}, which its plan does not name")
     places = {name: n for n, name in enumerate(totals)}
     failures.sort(key=lambda line: (places[line.dataset], line.key))
     found = said(store, run.id) if state in _SAID else None
@@ -271,7 +274,8 @@ def _as_line(run: Run, state: RunState, done: int, total: int) -> RunLine:
 
 def controls_of(run: Run) -> dict[str, int | str]:
     """Return what people changed of a run while it lives, by the names of `drivers.active.Controls`."""
-    return json.loads(run.controls) if run.controls else {}
+    with intact(f"what was set of run {run.id}"):
+        return json.loads(run.controls) if run.controls else {}
 
 
 def _is_paused(run: Run) -> bool:
@@ -289,9 +293,9 @@ def state_now(run: Run, leader: str | None) -> RunState:
 
 def _totals(run: Run) -> dict[str, int]:
     """Return how many tasks of which dataset are in the plan, upstream first, from its text alone."""
-    return {
-        part["name"]: sum(stop - start for start, stop, _ in part["runs"]) for part in json.loads(run.plan)["datasets"]
-    }
+    with intact(f"the plan of run {run.id}"):
+        parts = json.loads(run.plan)["datasets"]
+        return {part["name"]: sum(stop - start for start, stop, _ in part["runs"]) for part in parts}
 
 
 def failure_line(attempt: Attempt) -> FailureLine:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
+from headgate.drivers.told import told_from_json
 from headgate.model.reason import Wait
 
 if TYPE_CHECKING:
@@ -61,13 +61,11 @@ def said(store: Store, run: str) -> Said | None:
     if found is None:
         return None
     body, at_ms = found
-    return Said(
-        at_ms,
-        tuple(
-            HeldTasks(dataset, tasks, hold(Wait[name], run, dataset, what, until_ms, takes=takes[0] if takes else 0))
-            for dataset, name, tasks, what, until_ms, *takes in json.loads(body)
-        ),
+    held = (
+        HeldTasks(dataset, tasks, hold(wait, run, dataset, what, until_ms, takes=takes))
+        for dataset, wait, tasks, what, until_ms, takes in told_from_json(body)
     )
+    return Said(at_ms, tuple(held))
 
 
 def hold(wait: Wait, run: str, dataset: str, what: str = "", until_ms: int | None = None, *, takes: int = 0) -> Hold:

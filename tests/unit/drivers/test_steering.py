@@ -10,11 +10,13 @@ import pytest
 from headgate.core.events import PoolResized
 from headgate.drivers import live, telling
 from headgate.drivers.clock import now_ms
+from headgate.drivers.follow import follow
 from headgate.drivers.live import Coordinator
 from headgate.drivers.takeover import take_over
 from headgate.drivers.world import look
 from headgate.executors.inline import InlineExecutor
 from headgate.model.plan import Request
+from headgate.model.reason import Wait
 from headgate.model.run import RunState
 from headgate.planning.planner import make_plan
 from headgate.project.load import load
@@ -169,6 +171,23 @@ def test_a_probe_that_fails_is_in_the_journal(place: Place) -> None:
     assert [body.get("for_s") for *_, body in told] == [0, 0, None]
 
 
+class Leaving:
+    """Follows a run from another process, and leaves at the first sight."""
+
+    def started(self, run: str, *, is_followed: bool = False) -> None:
+        assert is_followed
+        raise KeyboardInterrupt
+
+    def progressed(self, progress: Progress) -> None:
+        pass
+
+    def ended(self, summary: RunSummary, others: int) -> None:
+        pass
+
+    def interrupted(self, runs: Sequence[str]) -> None:
+        pass
+
+
 class Listener:
     """Keeps what was said of a run when that waits, and drains its coordinator then."""
 
@@ -182,6 +201,8 @@ class Listener:
     def progressed(self, progress: Progress) -> None:
         if self.heard is None and (found := said(self.place.store, progress.run)) is not None and found.held:
             self.heard = found
+            left = follow(self.place.store, progress.run, Leaving())
+            self.followed = left.progress.held if left else ()
             self.place.coordinator.drain()
 
     def ended(self, summary: RunSummary, others: int) -> None:
@@ -202,3 +223,5 @@ def test_a_pool_that_was_made_too_small_for_a_later_run_is_told(place: Place) ->
     assert (held.dataset, held.tasks, held.hold.reason) == ("loaded", 1, "pool")
     assert held.hold.until == "pool warehouse has 4 slots, which an attempt of loaded takes"
     assert held.hold.next == ("set", "pool", "warehouse=4")
+    # Who follows the run from another process reads the same.
+    assert [(one.wait, one.tasks, one.what) for one in listener.followed] == [(Wait.POOL, 1, "warehouse")]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from planning_worlds import built, dataset, planned, snapshot, source
 
-from headgate.errors import InternalError
+from headgate.errors import UnavailableError
 from headgate.model.mapping import Offset
 from headgate.model.partitioning import daily, product, static
 from headgate.model.plan import Plan, PlannedDataset, Request
@@ -78,5 +78,5 @@ def test_a_large_plan_is_a_short_text():
     ],
 )
 def test_what_is_no_plan_is_a_bug(text):
-    with pytest.raises(InternalError, match="a stored plan cannot be read"):
+    with pytest.raises(UnavailableError, match="the state store is damaged: a plan cannot be read"):
         plan_from_json(text)
