@@ -117,7 +117,7 @@ def run() -> Figures:
     end = os.environ.get("HEADGATE_BENCH_END")
     with tempfile.TemporaryDirectory() as folder:
         sides = Sides(Path(folder), end)
-        gated, unchecked = by_turns(5, sides.gated_s, sides.unchecked_s)
+        gated, unchecked = by_turns(11, sides.gated_s, sides.unchecked_s)
     meaning = f"headgate backfill with gates and checksums ({gated:.2f} s) beyond one with neither ({unchecked:.2f} s)"
     cpu_gated, cpu_unchecked = median(sides.cpu_s[GATED]), median(sides.cpu_s[UNCHECKED])
     cpu_meaning = f"the same of CPU seconds ({cpu_gated:.2f} s, {cpu_unchecked:.2f} s): other load disturbs them less"
