@@ -41,7 +41,7 @@ _STAGED_OVERLAP = "One of the two publishes together, so none can take from it: 
 
 
 def _refuse_overlap(store: Store, project: Project, new: Run, hint: str) -> None:
-    """Refuse a run that shares partitions with one that is under way, unless it knows what to do then.
+    """Refuse a run that shares partitions with others that are under way, unless it knows what to do then.
 
     A run of a higher class takes them over. Nobody can take what a run has only staged, or build on it.
 
@@ -50,6 +50,7 @@ def _refuse_overlap(store: Store, project: Project, new: Run, hint: str) -> None
     """
     is_told = Controls.from_json(new.controls).overlap is not OnOverlap.REFUSE
     plan, rank = plan_from_json(new.plan), _rank(project, new)
+    found: list[str] = []
     for listed in store.runs(states=HELD):
         run = store.run(listed.id)
         if run is None:
@@ -58,11 +59,11 @@ def _refuse_overlap(store: Store, project: Project, new: Run, hint: str) -> None
         is_staged = (new if is_above else run).publication.is_staged
         if (is_above or is_told) and not is_staged:
             continue
-        shared = _shared_text(project, plan, run)
-        if shared:
-            raise ConflictError(
-                f"run {run.id} is under way and builds {shared}", hint=_STAGED_OVERLAP if is_staged else hint
-            )
+        if shared := _shared_text(project, plan, run):
+            found.append(f"run {run.id} is under way and builds {shared}")
+            hint = _STAGED_OVERLAP if is_staged else hint
+    if found:
+        raise ConflictError("; ".join(found), hint=hint)
 
 
 def _rank(project: Project, run: Run) -> int:

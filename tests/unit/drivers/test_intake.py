@@ -202,6 +202,18 @@ def test_what_two_runs_would_both_build_is_named(project: Project, store: Store)
     handed_over(project, store, "days", start="2024-01-09")
 
 
+def test_every_run_that_is_in_the_way_is_named(project: Project, store: Store) -> None:
+    first, _ = handed_over(project, store, "days", start="2024-01-02", end="2024-01-03")
+    second, _ = handed_over(project, store, "days", start="2024-01-05", end="2024-01-07")
+    handed_over(project, store, "second")
+    with pytest.raises(ConflictError) as refused:
+        handed_over(project, store, "days", "first")
+    assert refused.value.message == (
+        f"run {second} is under way and builds 2 of these partitions of days (2024-01-05 to 2024-01-06); "
+        f"run {first} is under way and builds 1 of these partitions of days (2024-01-02)"
+    )
+
+
 def test_partitions_that_were_cut_otherwise_are_not_compared(project: Project, store: Store) -> None:
     run, _ = handed_over(project, store, "days", end="2024-01-03")
     changed = with_later_days(project)
