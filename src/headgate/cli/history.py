@@ -95,7 +95,9 @@ def _moves(moves: list[HeadMove]) -> list[str]:
     for move in moves[:SHOWN_MOVES]:
         before, after = (("none" if one is None else f"version {one}") for one in (move.before, move.after))
         why = f"{plain(move.author)}: {plain(move.reason)}"
-        lines.append(f"  {moment(move.at_ms)}  {move.key}  {before} -> {after}  by {move.run}, {why}")
+        # A run that made the same again had confirmed the version with other inputs.
+        moved = f"{before} -> {after}" if before != after else f"{before} stays, with the inputs it had before"
+        lines.append(f"  {moment(move.at_ms)}  {move.key}  {moved}  by {move.run}, {why}")
     more = len(moves) - SHOWN_MOVES
     return [*lines, f"  ... and {more:,} more: see --json"] if more > 0 else lines
 

@@ -103,3 +103,22 @@ def test_only_what_was_made_without_a_table_was_done_elsewhere(tmp_path: Path) -
     assert [move.key for move in moves] == ["k1", "k2", "k3"]
     assert [move.key for move in done_elsewhere(store, moves)] == ["k2"]
     store.close()
+
+
+def test_a_version_that_was_only_confirmed_stays_and_history_says_so(root: Path) -> None:
+    store = open_store(root / ".headgate" / "state.db", data_root=root / "data", create=False)
+    (head,) = store.heads("sales")
+    with store.transaction() as tx:
+        tx.add_run(Run("r3", RunKind.BACKFILL, RunState.RUNNING, "", "ada", '{"datasets": []}', "r3", 21, None))
+        path = "sales/21.parquet"
+        tx.start_attempts([Attempt(21, "r3", "sales", "all", 1, AttemptState.RUNNING, path, head.id, 21)])
+        file = File(path, 1, 10, f"sha256:{21:064x}")
+        again = (head.content, SCHEMA, "c", None, (), 0, None, None, 21)
+        made = Candidate(21, "r3", "sales", "all", (file,), 1, 10, *again)
+        assert tx.publish([made], author="ada", now_ms=21) == [Published.UNCHANGED]
+        tx.set_run_state("r3", RunState.SUCCEEDED, author="ada", reason="", now_ms=22)
+    store.close()
+    done = CliRunner().invoke(main, ["-C", str(root), "rollback", "r3", "--reason", "bad", "--yes"])
+    assert done.exit_code == 0, done.output
+    told = CliRunner().invoke(main, ["-C", str(root), "history", "sales"])
+    assert f"all  version {head.id} stays, with the inputs it had before  by " in told.stdout
