@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN_RANGES = 4
 SHOWN_WARNINGS = 10
+NAME_WIDTH = 16
+"""Of datasets, at least: lists one below another are in line unless names are longer."""
 
 
 @click.command("rollback")
@@ -169,7 +171,9 @@ def _text(view: RollbackView) -> str:
 
 
 def _lines(what: str, groups: Iterable[Group]) -> list[str]:
-    found = [f"  {group.dataset:<16} {_which(group)}" for group in groups]
+    groups = list(groups)
+    width = max((len(group.dataset) for group in groups), default=0)
+    found = [f"  {group.dataset:<{max(width, NAME_WIDTH)}} {_which(group)}" for group in groups]
     return [f"{what}:", *found] if found else []
 
 

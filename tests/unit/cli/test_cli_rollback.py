@@ -29,7 +29,7 @@ import headgate as hg
 def sales(): ...
 
 @hg.dataset
-def sales_pg(sales) -> None: ...
+def sales_in_a_warehouse(sales) -> None: ...
 """
 
 
@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
     for run, first in (("r1", 1), ("r2", 11)):
         with store.transaction() as tx:
             tx.add_run(Run(run, RunKind.BACKFILL, RunState.RUNNING, "", "ada", '{"datasets": []}', run, first, None))
-        for number, name in enumerate(("sales", "sales_pg"), start=first):
+        for number, name in enumerate(("sales", "sales_in_a_warehouse"), start=first):
             path = f"{name}/{number}.parquet"
             file = File(path, 1, 10, f"sha256:{number:064x}")
             (head,) = list(store.heads(name)) or [None]
@@ -74,12 +74,19 @@ def test_what_was_done_elsewhere_is_named_since_it_stays(root: Path) -> None:
     told = CliRunner().invoke(main, ["-C", str(root), "rollback", "r2", "--reason", "bad"])
     assert told.exit_code == 2, told.output
     lines = told.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["goes", "sales", "sales_pg", "was", "sales_pg"]
+    assert lines[1:3] == ["  sales                1 partition: all", "  sales_in_a_warehouse 1 partition: all"]
+    assert [line.split()[0] for line in lines] == [
+        "goes",
+        "sales",
+        "sales_in_a_warehouse",
+        "was",
+        "sales_in_a_warehouse",
+    ]
     assert lines[3] == "was done elsewhere, too, where it stays until it is built again:"
     done = CliRunner().invoke(main, ["-C", str(root), "rollback", "r2", "--reason", "bad", "--yes", "--json"])
     assert done.exit_code == 0, done.output
     moved = json.loads(done.stdout)["moved"]
-    assert [(group["dataset"], group["count"]) for group in moved["elsewhere"]] == [("sales_pg", 1)]
+    assert [(group["dataset"], group["count"]) for group in moved["elsewhere"]] == [("sales_in_a_warehouse", 1)]
 
 
 def test_only_what_was_made_without_a_table_was_done_elsewhere(tmp_path: Path) -> None:
