@@ -110,6 +110,33 @@ def test_publishing_removes_what_others_had_saved_unless_they_go_on_later(store:
     assert saved(store) == ({"k1": [a_batch(1)]} if state is RunState.INTERRUPTED else {})
 
 
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [
+        (RunState.SUCCEEDED, set()),
+        (RunState.FAILED, {"k2"}),
+        (RunState.CANCELLED, {"k2"}),
+        (RunState.INTERRUPTED, None),
+    ],
+)
+def test_a_run_that_ends_keeps_what_somebody_may_go_on_from(
+    store: Store, state: RunState, left: set[str] | None
+) -> None:
+    """An interrupted run has saved some of k1 and k2; another publishes k1 meanwhile, so it has nothing to do there."""
+    begin(store, an_attempt(1), an_attempt(2, "k2"))
+    save(store, a_batch(1), a_batch(2))
+    end(store, 1)
+    end(store, 2)
+    with store.transaction() as tx:
+        tx.set_run_state(RUN, RunState.INTERRUPTED, author="ada", reason="", now_ms=3_100)
+    begin(store, an_attempt(3, run=OTHER), run=OTHER)
+    assert publish(store, a_candidate(an_attempt(3, run=OTHER))) == [Published.NEW]
+    assert saved(store, "k1", "k2").keys() == {"k1", "k2"}
+    with store.transaction() as tx:
+        tx.set_run_state(RUN, state, author="ada", reason="", now_ms=3_200)
+    assert saved(store, "k1", "k2").keys() == ({"k1", "k2"} if left is None else left)
+
+
 def test_what_is_forgotten_is_gone(store: Store) -> None:
     begin(store, an_attempt(1), an_attempt(2, "k2"))
     save(store, a_batch(1), a_batch(2))

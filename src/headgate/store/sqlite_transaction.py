@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from headgate.store.records import SavedBatch
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.DISCARDED)
+_DONE = (RunState.SUCCEEDED, RunState.DISCARDED)
 _LIVE = (RunState.QUEUED, RunState.RUNNING, RunState.INTERRUPTED)
 _DAY_MS = 24 * 60 * 60 * 1000
 _ANSWERS_KEPT_MS = _DAY_MS
@@ -101,6 +102,9 @@ class SqliteTransaction(StagedPublishing, Quarantine, RollingBack, Housekeeping,
         self._connection.execute(
             self._sql["set_run_state"], {"state": state.value, "finished_ms": finished_ms, "n": number}
         )
+        if state in _ENDED:
+            is_done = state in _DONE
+            self._connection.execute(self._sql["forget_batches_of_no_use"], {"run": number, "is_done": is_done})
         body: dict[str, object] = {"from": before, **({"taken": dict(taken)} if taken else {})}
         self.journal(f"run.{state}", author=author, run=run, reason=reason, body=body, now_ms=now_ms)
         return True

@@ -52,6 +52,9 @@ class Transaction(
     ) -> bool:
         """Move a run to a state and journal it; end states set `finished_ms`, others clear it.
 
+        What a run that ends has saved of batches goes if nobody can go on from it: all of it if the run succeeded or
+        was discarded, else that of partitions that a later attempt has published.
+
         Args:
             run: Its id.
             state: Where to.

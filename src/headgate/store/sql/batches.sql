@@ -21,6 +21,17 @@ DELETE FROM batch WHERE dataset = ? AND key = ? AND run = ?;
 -- name: forget_batches_of_run
 DELETE FROM batch WHERE run = :run;
 
+-- name: forget_batches_of_no_use
+-- All of a task or nothing: what is left of a part of them would be taken for all that was saved.
+DELETE FROM batch WHERE (dataset, key, run) IN (
+    SELECT b.dataset, b.key, b.run
+    FROM batch b
+    WHERE b.run = :run
+    GROUP BY b.dataset, b.key, b.run
+    HAVING :is_done
+        OR max(b.attempt) < (SELECT max(c.attempt) FROM checkpoint c WHERE c.dataset = b.dataset AND c.key = b.key)
+);
+
 -- name: any_batch
 SELECT EXISTS (SELECT 1 FROM batch);
 
