@@ -10,6 +10,7 @@ from headgate.drivers.handover import HELD
 from headgate.drivers.naming import named_run
 from headgate.drivers.progress import DatasetProgress, FailedTask, HeldBack, Progress, RunSummary, held_back, in_order
 from headgate.drivers.told import Told, told_from_json
+from headgate.errors import intact
 from headgate.model.reason import Wait
 from headgate.model.run import AttemptState, RunState, TaskState, has_failed
 from headgate.planning.codec import plan_from_json
@@ -65,11 +66,13 @@ def follow(store: Store, run_id: str, watcher: Watcher | None) -> RunSummary | N
     )
     quarantined = len(store.quarantined(run=run.id, states=HELD_STATES))
     conflicts = tuple(store.staged_conflicts(run.id)) if run.state is RunState.STAGED else ()
+    with intact(f"the plan of run {run.id}"):
+        in_turn = in_order(failed, progress)
     return RunSummary(
         run.id,
         run.state,
         progress,
-        in_order(failed, progress),
+        in_turn,
         plan.problems,
         quarantined,
         run.publication,

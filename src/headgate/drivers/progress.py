@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from headgate.errors import intact
 from headgate.model.reason import Wait
 from headgate.model.run import Publication, RunState, TaskState
 
@@ -152,8 +151,7 @@ def held_back(delays: Iterable[Delay | Told]) -> tuple[HeldBack, ...]:
 def in_order(failed: Iterable[FailedTask], progress: Progress) -> tuple[FailedTask, ...]:
     """Return tasks that failed in the order of their datasets, upstream first, and keys."""
     places = {part.name: n for n, part in enumerate(progress.datasets)}
-    with intact(f"the plan of run {progress.run}"):
-        return tuple(sorted(failed, key=lambda task: (places[task.dataset], task.key)))
+    return tuple(sorted(failed, key=lambda task: (places[task.dataset], task.key)))
 
 
 def counts(table: TaskTable, unchanged: Mapping[str, int]) -> tuple[DatasetProgress, ...]:
